@@ -1,0 +1,1 @@
+"""RabbitMQ Lab: learn messaging by running it, breaking it and measuring it."""

@@ -1,0 +1,192 @@
+"""Every knob of the lab, once: read from the environment, `.env` and these defaults, in that order."""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from labs.errors import ConfigurationError
+
+#: The folder that holds `labs/`; a checkout's own `.lab/` and `.env` live beside it.
+ROOT = Path(__file__).resolve().parent.parent
+
+#: Good enough on loopback, where nobody else can reach the service; refused anywhere else.
+DEVELOPMENT_SECRET = "development-secret-for-loopback-only"
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Settings(BaseSettings):
+    """All settings. Each is `LAB_<NAME>` in the environment unless its alias says otherwise."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LAB_",
+        env_file=ROOT / ".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+    )
+
+    # Where things are
+    home: Path = Field(ROOT / ".lab", description="Folder of the private broker, database, logs and pid files.")
+    amqp_url: str | None = Field(None, description="A RabbitMQ to use instead of the private node.")
+    management_url: str | None = Field(
+        None, description="That RabbitMQ's management API; default: the same host, port 15672."
+    )
+    database_url: str | None = Field(None, description="A PostgreSQL to use instead of the private server.")
+
+    # The model
+    openai_api_key: SecretStr | None = Field(
+        None, validation_alias="OPENAI_API_KEY", description="Set it to call OpenAI instead of the stub model."
+    )
+    openai_base_url: str | None = Field(
+        None, validation_alias="OPENAI_BASE_URL", description="Any server that speaks Chat Completions."
+    )
+    model: str = Field("gpt-4.1-mini", description="Name of the model to ask for.")
+    model_timeout_s: float = Field(60.0, gt=0, description="Seconds a model call may take before it is retried.")
+    stub_host: str = Field("127.0.0.1", description="Address the stub model listens on.")
+    stub_port: int = Field(8089, ge=0, le=65535, description="Port the stub model listens on.")
+
+    # The HTTP API
+    api_host: str = Field("127.0.0.1", description="Address the API listens on.")
+    api_port: int = Field(8000, ge=0, le=65535, description="Port the API listens on.")
+    jwt_secret: SecretStr = Field(
+        SecretStr(DEVELOPMENT_SECRET), min_length=32, description="Signs bearer tokens (HS256, 32 characters or more)."
+    )
+    jwt_secret_file: Path | None = Field(
+        None, description="Reads the secret from this file instead; made with a random secret if it is missing."
+    )
+    jwt_audience: str = Field("careerops", description="Audience that a token must name.")
+    token_lifetime_s: int = Field(3600, gt=0, description="Seconds until a token made by `labs token` expires.")
+    max_body_bytes: int = Field(256 * 1024, gt=0, description="Bytes a request body may have.")
+    rate_limit: str = Field("120/minute", description="Requests that make work, per user: `N/second|minute|hour`.")
+    rate_limit_storage: str = Field(
+        "memory://", description="Where those are counted; one process by default, a shared store for replicas."
+    )
+    sync_concurrency: int = Field(20, gt=0, description="Synchronous generations at once; more get 503.")
+
+    # Messaging
+    prefetch: int = Field(500, ge=1, le=2000, description="Unacknowledged messages a worker holds at once.")
+    retry_delays_ms: Annotated[tuple[int, ...], NoDecode] = Field(
+        (1000, 2000, 4000), description="Waits before the second, third, ... attempt; then the dead-letter queue."
+    )
+    max_message_bytes: int = Field(1024 * 1024, gt=0, description="Bytes a message body may have.")
+    delivery_limit: int = Field(20, ge=1, description="Broker-side bound on redeliveries, the last resort.")
+    publish_timeout_s: float = Field(10.0, gt=0, description="Seconds to wait for a connection and a confirm.")
+    heartbeat_s: int = Field(30, ge=0, description="Seconds between AMQP heartbeats; 0 switches them off.")
+    grace_s: float = Field(20.0, ge=0, description="Seconds a worker may finish what it runs after SIGTERM.")
+
+    # Jobs
+    lease_s: float = Field(10.0, gt=0, description="Seconds until a silent worker's job may be taken over.")
+    max_crashes: int = Field(5, ge=1, description="Workers that may die on one job before it is given up.")
+    reconcile_after_s: float = Field(
+        60.0, gt=0, description="Seconds without progress after which work is enqueued again (doubling)."
+    )
+    relay_batch: int = Field(200, ge=1, description="Outbox rows published at once.")
+    relay_lease_s: float = Field(15.0, gt=0, description="Seconds until a silent relay's rows may be taken over.")
+    database_pool: int = Field(10, ge=1, description="Connections a process opens to the database.")
+
+    # E-mail
+    smtp_url: SecretStr | None = Field(
+        None, description="smtp://user:password@host:587 (STARTTLS) or smtps://; without it a log line."
+    )
+    smtp_from: str = Field("RabbitMQ Lab <lab@localhost>", description="Sender of e-mails.")
+
+    # Watching
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level logged.")
+    log_format: Literal["json", "text"] = Field("json", description="One JSON object a line, or text.")
+    metrics_port: int = Field(0, ge=0, le=65535, description="Port of a worker's /metrics; 0 switches it off.")
+    metrics_host: str = Field("127.0.0.1", description="Address of a worker's /metrics.")
+    failpoints: str = Field("", description="For failure tests only: places where a process is to fail.")
+
+    @field_validator("retry_delays_ms", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(int(part) for part in value.replace(" ", "").split(",") if part)
+        return value
+
+    @field_validator("retry_delays_ms")
+    @classmethod
+    def _positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(delay <= 0 for delay in value):
+            raise ValueError("every delay must be a positive number of milliseconds")
+        return value
+
+    def signing_secret(self) -> str:
+        """The secret that signs tokens.
+
+        Raises:
+            ConfigurationError: the secret file can't be read or made, or holds fewer than 32 characters.
+        """
+        if self.jwt_secret_file is None:
+            return self.jwt_secret.get_secret_value()
+        return _read_or_make_secret(self.jwt_secret_file)
+
+    def refuse_development_secret(self) -> None:
+        """Refuse to serve others with a secret that everybody knows.
+
+        Raises:
+            ConfigurationError: the API would listen beyond loopback with the development secret.
+        """
+        if self.api_host not in LOOPBACK and self.signing_secret() == DEVELOPMENT_SECRET:
+            raise ConfigurationError(
+                f"the API would listen on {self.api_host} with the development secret: "
+                "set LAB_JWT_SECRET (32 characters or more) or LAB_JWT_SECRET_FILE"
+            )
+
+
+def _private(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)
+
+
+def _read_or_make_secret(path: Path) -> str:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with path.open("x", opener=_private) as file:
+                file.write(secrets.token_urlsafe(48))
+        except FileExistsError:
+            pass  # another process, or an earlier start, has made it
+        secret = path.read_text().strip()
+    except OSError as error:
+        raise ConfigurationError(f"LAB_JWT_SECRET_FILE={path} can't be used: {error.strerror}") from error
+    if len(secret) < 32:
+        raise ConfigurationError(f"LAB_JWT_SECRET_FILE={path} holds fewer than 32 characters: delete it or fill it")
+    return secret
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings afresh; keyword arguments win over the environment.
+
+    Raises:
+        ConfigurationError: a value is not valid; the message names the variable and what it takes.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems = "; ".join(f"{variable_of(str(e['loc'][0]))}: {e['msg']}" for e in error.errors())
+        raise ConfigurationError(f"settings are not valid: {problems}") from None
+
+
+def variable_of(field: str) -> str:
+    """The environment variable that sets a field, for example `LAB_PREFETCH`."""
+    info = Settings.model_fields.get(field)
+    if info is not None and isinstance(info.validation_alias, str):
+        return info.validation_alias
+    if info is not None and isinstance(info.validation_alias, AliasChoices):
+        return str(info.validation_alias.choices[0])
+    return field if field.isupper() else f"LAB_{field.upper()}"
+
+
+@functools.cache
+def get_settings() -> Settings:
+    """The settings of this process, read once."""
+    return load_settings()
