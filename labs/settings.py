@@ -17,7 +17,7 @@ from labs.errors import ConfigurationError
 ROOT = Path(__file__).resolve().parent.parent
 
 #: Good enough on loopback, where nobody else can reach the service; refused anywhere else.
-DEVELOPMENT_SECRET = "development-secret-for-loopback-only"
+DEVELOPMENT_SECRET = "development-secret-for-loopback-only"  # noqa: S105
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -61,7 +61,7 @@ class Settings(BaseSettings):
         SecretStr(DEVELOPMENT_SECRET), min_length=32, description="Signs bearer tokens (HS256, 32 characters or more)."
     )
     jwt_secret_file: Path | None = Field(
-        None, description="Reads the secret from this file instead; made with a random secret if it is missing."
+        None, description="Without LAB_JWT_SECRET the secret is read from this file; made with a random one if missing."
     )
     jwt_audience: str = Field("careerops", description="Audience that a token must name.")
     token_lifetime_s: int = Field(3600, gt=0, description="Seconds until a token made by `labs token` expires.")
@@ -126,8 +126,9 @@ class Settings(BaseSettings):
         Raises:
             ConfigurationError: the secret file can't be read or made, or holds fewer than 32 characters.
         """
-        if self.jwt_secret_file is None:
-            return self.jwt_secret.get_secret_value()
+        secret = self.jwt_secret.get_secret_value()
+        if self.jwt_secret_file is None or secret != DEVELOPMENT_SECRET:
+            return secret
         return _read_or_make_secret(self.jwt_secret_file)
 
     def refuse_development_secret(self) -> None:
@@ -151,7 +152,7 @@ def _read_or_make_secret(path: Path) -> str:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with path.open("x", opener=_private) as file:
+            with open(path, "x", opener=_private) as file:
                 file.write(secrets.token_urlsafe(48))
         except FileExistsError:
             pass  # another process, or an earlier start, has made it

@@ -1,0 +1,183 @@
+"""Dead letters: why each is there, and the way back.
+
+A redrive publishes with a confirm before it acknowledges, so a crash makes a duplicate, never a loss.
+It moves at most what lay in the queue when it began, so letters that fail again don't go in circles.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pika.spec import Basic, BasicProperties
+
+from labs.errors import MessageError
+from labs.messaging.connection import Channel, Connection
+from labs.messaging.message import PERSISTENT, decode, now
+from labs.messaging.publisher import Publisher
+from labs.messaging.topology import DEFAULT_EXCHANGE
+
+#: Headers that travel on with a republished message. Never `x-death`: before RabbitMQ 4.0 a copied one
+#: makes the broker drop the message as a cycle.
+CARRIED_HEADERS = frozenset({"version", "occurred-at", "attempt", "redrives", "traceparent", "trail"})
+
+_SUFFIX = ".dlq"
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message in a dead-letter queue."""
+
+    queue: str
+    source: str
+    reason: str
+    message_id: str | None
+    type: str | None
+    attempts: int
+    redrives: int
+    died_at: datetime | None
+    trail: tuple[str, ...]
+    body: bytes = field(repr=False)
+    properties: BasicProperties = field(repr=False)
+
+
+Match = Callable[[DeadLetter], bool]
+
+
+async def dead_letter(
+    publisher: Publisher, properties: BasicProperties, body: bytes, *, queue: str, reason: str
+) -> None:
+    """Put a message into the dead-letter queue of `queue`, confirmed.
+
+    Raises:
+        PublishError, BrokerUnavailable: it is not known to be there.
+    """
+    headers = {
+        **carried(properties),
+        "dead-letter-reason": reason[:500],
+        "dead-letter-queue": queue,
+        "dead-letter-at": now().isoformat(),
+    }
+    await publisher.publish_raw(
+        body, republished(properties, headers), exchange=DEFAULT_EXCHANGE, routing_key=queue + _SUFFIX
+    )
+
+
+def carried(properties: BasicProperties) -> dict[str, Any]:
+    """The headers that may travel on."""
+    return {name: value for name, value in (properties.headers or {}).items() if name in CARRIED_HEADERS}
+
+
+def republished(properties: BasicProperties, headers: dict[str, Any]) -> BasicProperties:
+    """Properties of a message published again: an allow-list, persistent, with these headers."""
+    return BasicProperties(
+        content_type=properties.content_type,
+        content_encoding=properties.content_encoding,
+        delivery_mode=PERSISTENT,
+        message_id=properties.message_id,
+        correlation_id=properties.correlation_id,
+        type=properties.type,
+        headers=headers,
+    )
+
+
+def read(queue: str, properties: BasicProperties, body: bytes) -> DeadLetter:
+    """What is known of a dead letter, put there by a consumer of ours or by the broker itself."""
+    headers = properties.headers or {}
+    deaths = headers.get("x-death") or [{}]
+    died_at = headers.get("dead-letter-at")
+    return DeadLetter(
+        queue=queue,
+        source=headers.get("dead-letter-queue") or deaths[0].get("queue") or queue.removesuffix(_SUFFIX),
+        reason=headers.get("dead-letter-reason") or f"by the broker: {deaths[0].get('reason', 'unknown')}",
+        message_id=properties.message_id,
+        type=properties.type,
+        attempts=int(headers.get("attempt", 1)),
+        redrives=int(headers.get("redrives", 0)),
+        died_at=datetime.fromisoformat(died_at) if died_at else deaths[0].get("time"),
+        trail=tuple(str(line) for line in headers.get("trail", ())),
+        body=body,
+        properties=properties,
+    )
+
+
+async def browse(url: str, queue: str, *, limit: int = 100, match: Match = lambda _: True) -> list[DeadLetter]:
+    """Look at up to `limit` dead letters, oldest first, and leave them where they are.
+
+    Raises:
+        BrokerError: the broker doesn't answer, or there is no such queue.
+    """
+    async with _letters(url) as channel:
+        seen = [letter async for _, letter in _fetch(channel, queue)]
+    return [letter for letter in seen if match(letter)][:limit]
+
+
+@dataclass(frozen=True)
+class Redrive:
+    """What a redrive did, or would do."""
+
+    matched: tuple[DeadLetter, ...]
+    left: int
+
+
+async def redrive(
+    url: str, queue: str, *, publisher: Publisher | None, match: Match = lambda _: True, limit: int | None = None
+) -> Redrive:
+    """Send dead letters back to the queues they came from.
+
+    Args:
+        url: the broker.
+        queue: the dead-letter queue.
+        publisher: publishes them; None is a dry run, which moves nothing.
+        match: which ones.
+        limit: most letters to move.
+
+    Raises:
+        PublishError: the source queue is gone or refuses; the letter stays where it is.
+    """
+    matched: list[DeadLetter] = []
+    left = 0
+    async with _letters(url) as channel:
+        async for method, letter in _fetch(channel, queue):
+            if not match(letter) or (limit is not None and len(matched) >= limit):
+                left += 1
+                continue
+            if publisher is not None:
+                await _send_back(publisher, letter)
+                channel.raw.basic_ack(method.delivery_tag)
+            matched.append(letter)
+        await channel.close()  # returns when the acks have arrived; what was not acked goes back
+    return Redrive(tuple(matched), left)
+
+
+async def _send_back(publisher: Publisher, letter: DeadLetter) -> None:
+    properties = letter.properties
+    try:
+        message = decode(properties, letter.body, max_bytes=len(letter.body))
+    except MessageError:
+        back = republished(properties, {**carried(properties), "redrives": letter.redrives + 1})
+    else:
+        back = message.redriven().properties()
+    await publisher.publish_raw(letter.body, back, exchange=DEFAULT_EXCHANGE, routing_key=letter.source)
+
+
+@contextlib.asynccontextmanager
+async def _letters(url: str) -> AsyncIterator[Channel]:
+    connection = await Connection.open(url, name="dead letters")
+    try:
+        yield await connection.channel()
+    finally:
+        await connection.close()
+
+
+async def _fetch(channel: Channel, queue: str) -> AsyncIterator[tuple[Basic.GetOk, DeadLetter]]:
+    """Each letter that lies in the queue now, once; unacknowledged, so that closing the channel puts it back."""
+    for _ in range(await channel.queue_length(queue)):
+        fetched = await channel.get(queue)
+        if fetched is None:
+            return
+        method, properties, body = fetched
+        yield method, read(queue, properties, body)

@@ -1,0 +1,89 @@
+-- The lab's tables. Applied at every start: each statement is harmless where the object exists.
+
+CREATE TABLE IF NOT EXISTS users (
+    id         INTEGER PRIMARY KEY,
+    email      TEXT,
+    created_at TIMESTAMPTZ NOT NULL DEFAULT now()
+);
+
+CREATE TABLE IF NOT EXISTS cover_letter_jobs (
+    id              UUID PRIMARY KEY DEFAULT gen_random_uuid(),
+    user_id         INTEGER NOT NULL REFERENCES users (id),
+    job_id          VARCHAR(255) UNIQUE NOT NULL,
+    status          VARCHAR(50) NOT NULL DEFAULT 'pending'
+                    CHECK (status IN ('pending', 'processing', 'completed', 'failed', 'cancelled')),
+    job_description TEXT NOT NULL,
+    cv_text         TEXT NOT NULL,
+    tone            VARCHAR(50) NOT NULL,
+    cover_letter    TEXT,
+    error_code      VARCHAR(50),
+    error_message   TEXT,
+    message_id      UUID UNIQUE NOT NULL,
+    idempotency_key TEXT,
+    request_hash    TEXT,
+    attempts        INTEGER NOT NULL DEFAULT 0,  -- claims
+    crashes         INTEGER NOT NULL DEFAULT 0,  -- leases that ran out: workers that died on it
+    redrives        INTEGER NOT NULL DEFAULT 0,
+    fence           BIGINT NOT NULL DEFAULT 0,   -- grows with each claim: a result with an older fence is refused
+    lease_until     TIMESTAMPTZ,                 -- NULL: nobody works on it
+    worker          TEXT,
+    created_at      TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    updated_at      TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    completed_at    TIMESTAMPTZ
+);
+CREATE UNIQUE INDEX IF NOT EXISTS cover_letter_jobs_idempotency
+    ON cover_letter_jobs (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX IF NOT EXISTS cover_letter_jobs_newest ON cover_letter_jobs (user_id, created_at DESC, job_id DESC);
+
+-- Every step of every job, in the transaction that made it: nothing is ever changed here.
+CREATE TABLE IF NOT EXISTS job_history (
+    id      BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    job_id  VARCHAR(255) NOT NULL,
+    step    TEXT NOT NULL,
+    at      TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    attempt INTEGER,
+    worker  TEXT,
+    detail  JSONB
+);
+CREATE INDEX IF NOT EXISTS job_history_job ON job_history (job_id, id);
+
+-- Messages to publish, written in the transaction whose fact they tell.
+CREATE TABLE IF NOT EXISTS outbox (
+    id             BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    message_id     UUID UNIQUE NOT NULL,
+    exchange       TEXT NOT NULL,
+    routing_key    TEXT NOT NULL,
+    type           TEXT NOT NULL,
+    version        INTEGER NOT NULL,
+    body           TEXT NOT NULL,
+    correlation_id TEXT,
+    traceparent    TEXT,
+    occurred_at    TIMESTAMPTZ NOT NULL,
+    consumers      TEXT[] NOT NULL,              -- who must have an inbox row for it before it is settled
+    created_at     TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    claim_token    UUID,
+    claimed_until  TIMESTAMPTZ,
+    published_at   TIMESTAMPTZ,                  -- of the last confirm
+    publishes      INTEGER NOT NULL DEFAULT 0,
+    settled_at     TIMESTAMPTZ,
+    last_error     TEXT
+);
+CREATE INDEX IF NOT EXISTS outbox_unpublished ON outbox (id) WHERE published_at IS NULL;
+CREATE INDEX IF NOT EXISTS outbox_unsettled ON outbox (published_at) WHERE published_at IS NOT NULL AND settled_at IS NULL;
+
+-- Effects that have happened: one row for each consumer and message, in the transaction of the effect.
+CREATE TABLE IF NOT EXISTS inbox (
+    consumer   TEXT NOT NULL,
+    message_id UUID NOT NULL,
+    outcome    TEXT NOT NULL CHECK (outcome IN ('done', 'dead')),
+    at         TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (consumer, message_id)
+);
+
+CREATE TABLE IF NOT EXISTS analytics_daily (
+    day       DATE NOT NULL,
+    tone      TEXT NOT NULL,
+    completed INTEGER NOT NULL DEFAULT 0,
+    failed    INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (day, tone)
+);
