@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     model_timeout_s: float = Field(60.0, gt=0, description="Seconds a model call may take before it is retried.")
     stub_host: str = Field("127.0.0.1", description="Address the stub model listens on.")
     stub_port: int = Field(8089, ge=0, le=65535, description="Port the stub model listens on.")
+    stub_dials: str = Field(
+        "", description="Dials the stub model starts with, as JSON; default: a human pace, no errors."
+    )
 
     # The HTTP API
     api_host: str = Field("127.0.0.1", description="Address the API listens on.")
