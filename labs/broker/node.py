@@ -1,0 +1,227 @@
+"""A private RabbitMQ node: ours alone, on loopback, whole again after any crash, with the same ports and data."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from labs import processes
+from labs.broker import node_files
+from labs.broker.management import Management
+from labs.broker.node_files import PASSWORD, USER, NodeState, Ports
+from labs.broker.package import Package, find_package
+from labs.errors import BrokerError, BrokerNotFound, BrokerUnavailable
+from labs.processes import FoundProcess, Progress, quiet
+
+#: A start takes 4 to 6 s on two cores; a loaded machine gets time, a stuck one an error.
+START_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 30.0
+
+
+class Node:
+    """The node that lives in `home`. Any process may hold such an object: all see the same node.
+
+    The node outlives the process that started it. Ports, name, data and logs stay over `stop`, `kill` and crashes,
+    so clients find it again where it was; a port that somebody else has taken meanwhile is replaced, and said.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = Path(home).absolute()
+        self._state_file = self.home / "node.json"
+        digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
+        self._digest = digest
+        #: Names this folder on the command line of its Erlang process.
+        self._marker = f"rabbitmq-lab-{digest}"
+
+    @property
+    def name(self) -> str:
+        """The Erlang node name."""
+        return self._known().name
+
+    @property
+    def amqp_url(self) -> str:
+        """AMQP URL of the virtual host `/`."""
+        return f"amqp://{USER}:{PASSWORD}@127.0.0.1:{self._known().ports.amqp}/%2F"
+
+    @property
+    def management_url(self) -> str:
+        """URL of the management API and UI, with the credentials."""
+        return f"http://{USER}:{PASSWORD}@127.0.0.1:{self._known().ports.management}"
+
+    @property
+    def version(self) -> str | None:
+        """RabbitMQ's version as of the last start."""
+        return self._known().version
+
+    @property
+    def pid(self) -> int | None:
+        """The Erlang process, if it runs."""
+        found = self._process()
+        return found.pid if found else None
+
+    @property
+    def log(self) -> Path:
+        """RabbitMQ's log; `console.log` beside it has what precedes it."""
+        return self.home / "log" / "node.log"
+
+    def is_running(self) -> bool:
+        """Whether it runs and answers."""
+        return self._process() is not None and self._answers()
+
+    def start(self, progress: Progress = quiet) -> None:
+        """Start it unless it runs; returns when AMQP and the management API answer.
+
+        Safe to call from several processes at once: one starts it, the others wait for it.
+
+        Raises:
+            BrokerNotFound: no RabbitMQ is installed.
+            BrokerUnavailable: it didn't come up; the message has the end of its log and what to do.
+        """
+        if self.is_running():
+            return
+        package = find_package()
+        if package is None:
+            raise BrokerNotFound("no rabbitmq-server is installed here: install it, or set LAB_AMQP_URL")
+        with self._exclusive():
+            self._recover_or_start(package, progress)
+
+    def stop(self) -> None:
+        """Stop it cleanly, and its port mapper with it; nothing is left running. No error if it doesn't run."""
+        with self._exclusive():
+            self._end_all(grace_s=STOP_TIMEOUT_S)
+
+    def kill(self) -> None:
+        """SIGKILL the Erlang process, as a crash would; returns when it is gone. For failure tests."""
+        found = self._process()
+        if found is not None:
+            processes.end(found.pid, grace_s=STOP_TIMEOUT_S, signals=[9])
+
+    def _recover_or_start(self, package: Package, progress: Progress) -> None:
+        found = processes.search(marker=self._marker)
+        if found is not None:
+            # Its starter died before it was up, or it hangs: it gets the time that a start may take.
+            patience_s = max(5.0, START_TIMEOUT_S - found.age_s)
+            if self._state() is not None and self._wait_until_up(found.pid, timeout_s=patience_s):
+                self._remember(self._known(), found.pid)
+                return
+            progress("The RabbitMQ that was left here doesn't answer; replacing it")
+        self._end_all(grace_s=5.0)
+        state = self._prepare(progress)
+        progress(f"Starting RabbitMQ {package.version or ''} on 127.0.0.1:{state.ports.amqp}")
+        self._launch(package, state)
+
+    def _launch(self, package: Package, state: NodeState) -> None:
+        folder = self._erlang_folder()
+        pid = processes.spawn(
+            [package.script, *node_files.arguments(self._marker)],
+            environment=node_files.environment(folder, state, package.script),
+            directory=self.home,
+            log=self.home / "log" / "console.log",
+        )
+        node_files.write_state(self._state_file, state.model_copy(update={"pid": pid}))
+        if not self._wait_until_up(pid, timeout_s=START_TIMEOUT_S):
+            self._end_all(grace_s=5.0)
+            raise BrokerUnavailable(self._post_mortem())
+        self._remember(state, pid)
+
+    def _prepare(self, progress: Progress) -> NodeState:
+        old = self._state()
+        ports = self._choose_ports(old.ports if old else None)
+        if old is not None and ports != old.ports:
+            progress(f"Another program has taken a port of the private RabbitMQ; it moves to {ports.amqp}")
+        state = NodeState(name=old.name if old else f"lab-{self._digest}@localhost", ports=ports)
+        node_files.write_files(self.home, ports)
+        (self.home / "log" / "console.log").write_text("")
+        node_files.write_state(self._state_file, state)
+        return state
+
+    def _choose_ports(self, old: Ports | None) -> Ports:
+        fresh = iter(processes.free_ports(len(Ports.model_fields), seed=self._marker))
+        kept = old.model_dump() if old else {}
+        return Ports.model_validate(
+            {
+                name: kept[name] if name in kept and processes.port_is_free(kept[name]) else next(fresh)
+                for name in Ports.model_fields
+            }
+        )
+
+    def _wait_until_up(self, pid: int, *, timeout_s: float) -> bool:
+        def up_or_gone() -> bool:
+            return self._answers() or not processes.is_alive(pid)
+
+        return processes.wait_until(up_or_gone, timeout_s=timeout_s) and self._answers()
+
+    def _remember(self, state: NodeState, pid: int) -> None:
+        with Management(self.management_url) as management:
+            version = management.overview().version
+        node_files.write_state(self._state_file, state.model_copy(update={"pid": pid, "version": version}))
+
+    def _answers(self) -> bool:
+        state = self._state()
+        if state is None or not processes.port_answers(state.ports.management):
+            return False
+        try:
+            with Management(self.management_url, timeout_s=3) as management:
+                # Another program on our port, even another RabbitMQ, is not us.
+                ours = management.overview().node == state.name
+        except BrokerError:
+            return False
+        return ours and processes.port_answers(state.ports.amqp)
+
+    def _process(self) -> FoundProcess | None:
+        state = self._state()
+        return processes.find(state.pid, marker=self._marker) if state else None
+
+    def _end_all(self, *, grace_s: float) -> None:
+        try:
+            found = self._process() or processes.search(marker=self._marker)
+            if found is not None:
+                processes.end(found.pid, grace_s=grace_s)
+            state = self._state()
+            if state is not None:
+                for pid in processes.named("epmd", environment=("ERL_EPMD_PORT", str(state.ports.epmd))):
+                    processes.end(pid, grace_s=5.0)
+        except PermissionError as error:
+            problem = f"the RabbitMQ of {self.home} belongs to another user: stop it as that user"
+            raise BrokerUnavailable(problem) from error
+
+    def _erlang_folder(self) -> Path:
+        """The folder under a name that RabbitMQ can handle: 3.10 fails at characters beyond ASCII."""
+        if str(self.home).isascii():
+            return self.home
+        alias = Path("/tmp") / f"rabbitmq-lab-{os.getuid()}-{self._digest}"  # noqa: S108 (checked below)
+        with contextlib.suppress(FileExistsError):
+            alias.symlink_to(self.home)
+        if not alias.is_symlink() or alias.lstat().st_uid != os.getuid() or alias.readlink() != self.home:
+            raise BrokerUnavailable(f"{alias} is in the way: delete it, or move the checkout to a path without accents")
+        return alias
+
+    @contextlib.contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        try:
+            with processes.file_lock(self.home / "node.lock", timeout_s=2 * START_TIMEOUT_S):
+                yield
+        except TimeoutError as error:
+            raise BrokerUnavailable(f"{error}: end that process, then try again") from error
+        except PermissionError as error:
+            problem = f"{error.filename or self.home} belongs to another user"
+            raise BrokerUnavailable(f"{problem}: delete {self.home} as that user, or set LAB_HOME") from error
+
+    def _state(self) -> NodeState | None:
+        return node_files.read_state(self._state_file)
+
+    def _known(self) -> NodeState:
+        state = self._state()
+        if state is None:
+            raise BrokerUnavailable(f"no node was ever started in {self.home}: run `python -m labs up`")
+        return state
+
+    def _post_mortem(self) -> str:
+        console = processes.tail(self.home / "log" / "console.log", lines=12)
+        return (
+            f"RabbitMQ did not start. The end of its log:\n{console}\n{processes.tail(self.log, lines=8)}\n"
+            f"Read {self.log.parent}; or delete {self.home} to begin with an empty node; or set LAB_AMQP_URL."
+        )
