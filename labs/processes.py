@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 #: Below the range from which Linux (32768) and macOS (49152) take ports for outgoing connections: a client that
 #: reconnects to a stopped server can otherwise be given the server's own port, and so connect to itself.

@@ -23,29 +23,11 @@ from labs.telemetry import RECONCILED, RELAY_FAILED, RELAYED
 
 log = structlog.get_logger()
 
-#: Rung when a transaction has left messages.
-OUTBOX_HINT = "outbox"
 #: Seconds after which the relay looks even if nobody rang.
 POLL_S = 1.0
 #: Settled messages are kept a day for tracing; effects a month, to recognise late duplicates.
 RETENTION_S = 24 * 3600.0
 INBOX_RETENTION_S = 30 * 24 * 3600.0
-
-
-def outgoing(message: Message, *, exchange: str, routing_key: str, consumers: tuple[str, ...]) -> OutboxMessage:
-    """The outbox row of a message, written by whoever commits the fact it tells."""
-    return OutboxMessage(
-        message_id=message.message_id,
-        exchange=exchange,
-        routing_key=routing_key,
-        type=message.type,
-        version=message.version,
-        body=message.body.decode(),
-        occurred_at=message.occurred_at,
-        consumers=consumers,
-        correlation_id=message.correlation_id,
-        traceparent=message.traceparent,
-    )
 
 
 def _message(row: OutboxMessage) -> Message:

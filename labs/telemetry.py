@@ -50,6 +50,8 @@ def configure_logging(settings: Settings, *, process: str) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     # pika logs every lost connection at error level with a traceback; our supervision says it in one line.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
+    # uvicorn prints the text of unexpected errors, which may quote a request; labs.service.problems logs them without.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 

@@ -79,7 +79,6 @@ class Listener:
             await asyncio.gather(self._task, return_exceptions=True)
 
     @contextlib.contextmanager
-    @contextlib.contextmanager
     def subscribe(self, topic: str = "") -> Iterator[asyncio.Event]:
         """An event that is set at each hint about `topic`, from now on."""
         event = asyncio.Event()

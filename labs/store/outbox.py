@@ -15,6 +15,9 @@ from typing import Any
 
 from labs.store.database import Database, Row
 
+#: The hint that a transaction has left messages (`labs.store.hints`).
+OUTBOX_HINT = "outbox"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxMessage:

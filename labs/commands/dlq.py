@@ -1,0 +1,154 @@
+"""dlq: what could not be handled, why, and the way back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from labs.commands import shared
+from labs.errors import BrokerError
+from labs.messaging.connection import Connection
+from labs.messaging.dead_letters import DeadLetter, Match, Redrive, browse, redrive
+from labs.messaging.publisher import Publisher
+from labs.messaging.topology import dead_letter_queue
+from labs.service.runtime import addresses
+from labs.settings import get_settings
+from labs.systems.cover_letters.topology import ANALYTICS_QUEUE, EMAIL_QUEUE, GENERATE_QUEUE
+
+app = typer.Typer(no_args_is_help=True, help="Dead letters: list, show, and send back.")
+
+_QUEUES = (GENERATE_QUEUE, EMAIL_QUEUE, ANALYTICS_QUEUE)
+_SHOWN_BODY_BYTES = 2000
+
+QueueName = Annotated[str, typer.Argument(help="A work queue, or its dead-letter queue.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON, for scripts.")]
+
+
+@app.command("list")
+def list_(
+    queue: Annotated[str | None, typer.Argument(help="A work queue, or its dead-letter queue; default: all.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many of each queue at most.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List dead letters with reason and attempts, oldest first. They stay where they are.
+
+    Example: python -m labs dlq list cover-letter.generate
+    """
+    url = _broker()
+    names = [_name(queue)] if queue else [dead_letter_queue(name) for name in _QUEUES]
+    letters = [letter for name in names for letter in asyncio.run(_browse(url, name, limit, required=bool(queue)))]
+    if as_json:
+        shared.out.print_json(json.dumps([_facts(letter) for letter in letters], default=str))
+        return
+    table = Table("queue", "message", "type", "attempts", "redrives", "died at", "reason")
+    for letter in letters:
+        died_at = f"{letter.died_at:%Y-%m-%d %H:%M:%S}" if letter.died_at else ""
+        table.add_row(
+            letter.queue,
+            letter.message_id or "(none)",
+            letter.type or "(none)",
+            str(letter.attempts),
+            str(letter.redrives),
+            died_at,
+            letter.reason,
+        )
+    shared.out.print(table if letters else "no dead letters")
+
+
+@app.command()
+def show(
+    queue: QueueName,
+    message_id: Annotated[str, typer.Argument(help="The message's id, from `dlq list`.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show one dead letter: reason, trail and the beginning of its body (which may hold a CV).
+
+    Example: python -m labs dlq show cover-letter.generate 5d0c2c3e-...
+    """
+    letters = asyncio.run(browse(_broker(), _name(queue), match=lambda letter: letter.message_id == message_id))
+    if not letters:
+        raise shared.fail(f"{_name(queue)} holds no message {message_id}: see `python -m labs dlq list`")
+    facts = {**_facts(letters[0]), "body": letters[0].body[:_SHOWN_BODY_BYTES].decode(errors="replace")}
+    if as_json:
+        shared.out.print_json(json.dumps(facts, default=str))
+        return
+    for name, value in facts.items():
+        text = "\n  ".join(value) if isinstance(value, list | tuple) else str(value)
+        shared.out.print(f"{name}: {text}", markup=False)
+
+
+@app.command("redrive")
+def redrive_(
+    queue: QueueName,
+    message_id: Annotated[str | None, typer.Option("--id", help="Only this message.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only those whose reason contains this.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="How many at most.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only show what would be done.")] = False,
+) -> None:
+    """Send dead letters back to the queues they came from. Mend the cause first.
+
+    Example: python -m labs dlq redrive cover-letter.generate --reason ModelFailed --yes
+    """
+
+    def match(letter: DeadLetter) -> bool:
+        wanted = message_id is None or letter.message_id == message_id
+        return wanted and (reason is None or reason in letter.reason)
+
+    done = asyncio.run(_redrive(_broker(), _name(queue), match, limit, act=yes))
+    for letter in done.matched:
+        shared.out.print(f"{letter.message_id or '(none)'}  to {letter.source}  {letter.reason}", markup=False)
+    verb = "sent back" if yes else "would be sent back (dry run: add --yes to do it)"
+    shared.out.print(f"{len(done.matched)} {verb}, {done.left} left in {_name(queue)}")
+    if message_id is not None and not done.matched:
+        raise typer.Exit(shared.FAILED)
+
+
+async def _redrive(url: str, queue: str, match: Match, limit: int | None, *, act: bool) -> Redrive:
+    if not act:
+        return await redrive(url, queue, publisher=None, match=match, limit=limit)
+    async with Publisher(url, name="redrive") as publisher:
+        return await redrive(url, queue, publisher=publisher, match=match, limit=limit)
+
+
+async def _browse(url: str, queue: str, limit: int, *, required: bool) -> list[DeadLetter]:
+    if required or await _exists(url, queue):
+        return await browse(url, queue, limit=limit)
+    return []
+
+
+async def _exists(url: str, queue: str) -> bool:
+    connection = await Connection.open(url, name="dead letters")
+    try:
+        await (await connection.channel()).queue_length(queue)
+    except BrokerError:
+        return False
+    finally:
+        await connection.close()
+    return True
+
+
+def _broker() -> str:
+    return addresses(get_settings()).amqp_url
+
+
+def _name(queue: str) -> str:
+    return queue if queue.endswith(".dlq") else dead_letter_queue(queue)
+
+
+def _facts(letter: DeadLetter) -> dict[str, object]:
+    return {
+        "queue": letter.queue,
+        "source": letter.source,
+        "messageId": letter.message_id,
+        "type": letter.type,
+        "reason": letter.reason,
+        "attempts": letter.attempts,
+        "redrives": letter.redrives,
+        "diedAt": letter.died_at,
+        "trail": list(letter.trail),
+        "bytes": len(letter.body),
+    }

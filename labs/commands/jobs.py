@@ -1,0 +1,69 @@
+"""jobs: the newest ones, or all that is known of one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from labs.commands import shared
+from labs.service.runtime import database_address
+from labs.settings import get_settings
+from labs.stack.demo import trace_table
+from labs.store.database import Database
+from labs.store.jobs import Job, Jobs
+from labs.store.trace import TracedStep, trace
+from labs.systems.cover_letters.jobs import TABLE
+
+
+def jobs(
+    job_id: Annotated[str | None, typer.Argument(help="Show the way of this job.")] = None,
+    user: Annotated[int, typer.Option(min=1, help="Whose jobs.")] = 1,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON, for scripts.")] = False,
+) -> None:
+    """List a user's newest jobs, or show the way of one job.
+
+    Example: python -m labs jobs --user 1 --limit 5
+
+    Example: python -m labs jobs 0b0e7f0e-3c55-4c4e-9a44-5f0d8a0f6f1e
+    """
+    url = database_address(get_settings())
+    if job_id is not None:
+        _print_trace(asyncio.run(_trace(url, job_id)), job_id, as_json=as_json)
+    else:
+        _print_jobs(asyncio.run(_newest(url, user, limit)), as_json=as_json)
+
+
+async def _trace(url: str, job_id: str) -> list[TracedStep]:
+    async with Database(url, name="jobs", pool=1) as database:
+        return await trace(database, job_id)
+
+
+async def _newest(url: str, user: int, limit: int) -> list[Job]:
+    async with Database(url, name="jobs", pool=1) as database:
+        return await Jobs(database, TABLE).newest(user_id=user, limit=limit)
+
+
+def _print_trace(steps: list[TracedStep], job_id: str, *, as_json: bool) -> None:
+    if as_json:
+        shared.out.print_json(json.dumps([asdict(step) for step in steps], default=str))
+    else:
+        shared.out.print(trace_table(steps, job_id))
+
+
+def _print_jobs(found: list[Job], *, as_json: bool) -> None:
+    if as_json:
+        # The letters stay in the database: a list is for looking around.
+        rows = [{name: value for name, value in asdict(job).items() if name != "result"} for job in found]
+        shared.out.print_json(json.dumps(rows, default=str))
+        return
+    table = Table("job", "status", "attempts", "created", "error")
+    for job in found:
+        created = f"{job.created_at:%Y-%m-%d %H:%M:%S}"
+        table.add_row(job.job_id, job.status.value, str(job.attempts), created, job.error_message or "")
+    shared.out.print(table)

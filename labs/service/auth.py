@@ -1,0 +1,77 @@
+"""Bearer tokens: HS256, with an audience and an expiry that are checked, and nothing else accepted."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import jwt
+from fastapi import HTTPException, Request
+
+from labs.settings import Settings
+from labs.systems.user import User
+
+_LARGEST_USER_ID = 2**31 - 1
+ALGORITHM = "HS256"
+
+
+def make_token(settings: Settings, *, user_id: int, email: str | None = None, lifetime_s: int | None = None) -> str:
+    """Sign a token for a user, valid for `lifetime_s` seconds."""
+    now_s = int(time.time())
+    claims: dict[str, Any] = {
+        "sub": str(user_id),
+        "aud": settings.jwt_audience,
+        "iat": now_s,
+        "exp": now_s + (settings.token_lifetime_s if lifetime_s is None else lifetime_s),
+    }
+    if email:
+        claims["email"] = email
+    return jwt.encode(claims, settings.signing_secret(), algorithm=ALGORITHM)
+
+
+class Authenticator:
+    """A dependency that gives the user of a request, or answers 401."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._secret = settings.signing_secret()
+        self._audience = settings.jwt_audience
+
+    async def __call__(self, request: Request) -> User:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise _unauthorized("a bearer token is needed: python -m labs token")
+        return self.user(token.strip())
+
+    def user(self, token: str) -> User:
+        """The user that a token names.
+
+        Raises:
+            HTTPException: 401, saying what is wrong but nothing of the token.
+        """
+        try:
+            claims = jwt.decode(
+                token,
+                self._secret,
+                algorithms=[ALGORITHM],
+                audience=self._audience,
+                options={"require": ["exp", "aud", "sub"]},
+            )
+        except jwt.ExpiredSignatureError:
+            raise _unauthorized("the token has expired: make a new one") from None
+        except jwt.InvalidAudienceError:
+            raise _unauthorized("the token is for another audience") from None
+        except jwt.PyJWTError:
+            raise _unauthorized("the token is not valid") from None
+        return _user(claims)
+
+
+def _user(claims: dict[str, Any]) -> User:
+    subject = str(claims["sub"])
+    if not (subject.isascii() and subject.isdigit()) or not 0 < int(subject) <= _LARGEST_USER_ID:
+        raise _unauthorized("the token's subject is not a user id")
+    email = claims.get("email")
+    return User(int(subject), email[:320] if isinstance(email, str) and "\x00" not in email else None)
+
+
+def _unauthorized(detail: str) -> HTTPException:
+    return HTTPException(401, detail, headers={"WWW-Authenticate": "Bearer"})

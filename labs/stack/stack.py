@@ -1,0 +1,188 @@
+"""The lab's own processes as one thing: stub model, API, relay, workers, on a given broker and database."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from labs.errors import ConfigurationError
+from labs.llm.control import StubModel
+from labs.processes import Progress, port_is_free, quiet
+from labs.service.auth import make_token
+from labs.settings import Settings, load_settings
+from labs.stack.child import Child, ChildRecord
+
+#: Starting a process on a busy machine of two cores.
+_READY_TIMEOUT_S = 60.0
+
+
+class Stack:
+    """Starts and ends the processes; a context manager that leaves none behind.
+
+    Args:
+        amqp_url: the broker and virtual host that all use.
+        database_url: the database.
+        folder: for logs.
+        settings: further settings by name, for example `{"lease_s": 2}`.
+        own_model: start the stub model and use it, whatever the environment says of OpenAI.
+    """
+
+    def __init__(
+        self,
+        amqp_url: str,
+        database_url: str,
+        *,
+        folder: Path,
+        settings: Mapping[str, object] | None = None,
+        own_model: bool = True,
+        progress: Progress = quiet,
+    ) -> None:
+        self._folder = folder
+        self._own_model = own_model
+        self._progress = progress
+        self._values = {
+            "amqp_url": amqp_url,
+            "database_url": database_url,
+            "api_port": 0,
+            "stub_port": 0,
+            **(settings or {}),
+        }
+        self._model_url: str | None = None
+        self.children: list[Child] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def environment(self, **overrides: object) -> dict[str, str]:
+        """The environment of a child: ours, with this stack's settings on top."""
+        environment = dict(os.environ)
+        for name, value in {**self._values, **overrides}.items():
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            environment[f"LAB_{name.upper()}"] = text
+        if self._own_model and self._model_url:
+            environment["OPENAI_BASE_URL"] = f"{self._model_url}/v1"
+            environment["OPENAI_API_KEY"] = "stub"
+        return environment
+
+    def start(self, *, workers: int = 1) -> Self:
+        """Start everything and wait until it is ready.
+
+        Raises:
+            ProcessFailed: one of them did not start; all are ended again.
+        """
+        try:
+            if self._own_model:
+                self.start_stub()
+            started = [self._spawn("api"), self._spawn("relay")]
+            started += [self._spawn("worker", name=f"worker-{number}") for number in range(1, workers + 1)]
+            for child in started:
+                self._ready(child)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def start_stub(self) -> Child:
+        """Start the stub model."""
+        stub = self._ready(self._spawn("stub"))
+        self._model_url = stub.url
+        return stub
+
+    def start_api(self) -> Child:
+        """Start an API, on the port of the one before if there was one."""
+        return self._ready(self._spawn("api"))
+
+    def start_relay(self, **overrides: object) -> Child:
+        """Start one more relay, with these settings changed for it."""
+        return self._ready(self._spawn("relay", name=f"relay-{len(self.children)}", **overrides))
+
+    def start_worker(self, **overrides: object) -> Child:
+        """Start one more worker, with these settings changed for it."""
+        return self._ready(self._spawn("worker", name=f"worker-{len(self.children)}", **overrides))
+
+    def _spawn(self, kind: str, *, name: str | None = None, **overrides: object) -> Child:
+        child = Child(name or kind, [kind], environment=self.environment(**overrides), folder=self._folder)
+        self.children.append(child)
+        return child
+
+    def _ready(self, child: Child) -> Child:
+        child.wait_ready(timeout_s=_READY_TIMEOUT_S)
+        self._progress(f"{child.name} is ready" + (f": {child.url}" if child.url else ""))
+        return child
+
+    def of(self, kind: str) -> list[Child]:
+        """The running processes of a kind: stub, api, relay, worker."""
+        return [child for child in self.children if child.name.split("-")[0] == kind and child.is_running]
+
+    @property
+    def api_url(self) -> str:
+        """Where the API answers."""
+        return self._url_of("api")
+
+    @property
+    def stub(self) -> StubModel:
+        """The stub model's dials and ledger."""
+        return StubModel(self._url_of("stub"))
+
+    def _url_of(self, kind: str) -> str:
+        for child in self.of(kind):
+            if child.url:
+                return child.url
+        raise ConfigurationError(f"no {kind} of this stack runs: start it first")
+
+    def token(self, *, user_id: int = 1, email: str | None = None) -> str:
+        """A bearer token that this stack's API accepts."""
+        return make_token(load_settings(**self._values), user_id=user_id, email=email)
+
+    def stop(self) -> None:
+        """End all processes: those that take from queues first, the model last."""
+        for kind in ("api", "relay", "worker", "stub"):
+            ending = self.of(kind)
+            for child in ending:
+                child.signal(15)
+            for child in ending:
+                child.wait(timeout_s=30)
+        self.children = []
+
+    def save(self, path: Path) -> None:
+        """Write down which processes run, so that another process can end them."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps([asdict(child.record()) for child in self.children if child.is_running]))
+
+
+def load_records(path: Path) -> list[ChildRecord]:
+    """The processes that `Stack.save` wrote down and that still run."""
+    if not path.exists():
+        return []
+    records = [ChildRecord(**fields) for fields in json.loads(path.read_text())]
+    return [record for record in records if record.is_running()]
+
+
+def end_records(path: Path, *, progress: Progress = quiet) -> int:
+    """End the processes that were written down; returns how many ran."""
+    records = load_records(path)
+    for record in sorted(records, key=lambda record: record.name.startswith("stub")):
+        record.end(grace_s=30)
+        progress(f"{record.name} ended")
+    path.unlink(missing_ok=True)
+    return len(records)
+
+
+def port_or_free(port: int) -> int:
+    """The port if it is free, else 0: any."""
+    return port if port_is_free(port) else 0
+
+
+def uses_own_model(settings: Settings) -> bool:
+    """Whether the stub model is to be used: nothing else is configured."""
+    return settings.openai_api_key is None and settings.openai_base_url is None

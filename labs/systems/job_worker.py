@@ -1,0 +1,181 @@
+"""Turns a delivery into exactly one effect on its job: claim, work outside any transaction, commit behind the fence.
+
+At-least-once delivery, effect exactly once per job, order not kept. A duplicate of an ended job does nothing; one
+of a job that is being worked on comes back later. A crash leaves a lease that runs out, and the job is claimed
+again; after `max_crashes` of them it fails. What a system adds is the work and its two events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast
+
+import structlog
+from pydantic import BaseModel
+
+from labs import failpoints
+from labs.errors import DatabaseUnavailable, Deferred, LabError, LeaseLost, PermanentError
+from labs.messaging.consumer import Delivery
+from labs.messaging.supervision import Backoff
+from labs.store.hints import Ringer
+from labs.store.jobs import Claim, Jobs, NotClaimed
+from labs.store.leases import LeaseKeeper
+from labs.store.outbox import OUTBOX_HINT, OutboxMessage
+from labs.systems.quarantine import Quarantine
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+Body = TypeVar("Body", bound=BaseModel)
+
+#: Hints about a job's status have its id as their topic.
+JOBS_HINT = "jobs"
+#: Seconds until a duplicate of a running job looks again, at least and at most.
+_LOOK_AGAIN_S = (0.5, 5.0)
+
+
+@dataclass(frozen=True)
+class Work:
+    """The result of the work, and what the history should know of it."""
+
+    result: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class JobSystem(Generic[Body]):
+    """What a system says of its jobs.
+
+    Args:
+        job_id: of a message.
+        perform: the work; may be repeated after a failure, so it changes nothing but its result.
+        completed: the event of a completed job.
+        failed: the event of a failed one, with its error code.
+    """
+
+    job_id: Callable[[Body], str]
+    perform: Callable[[Body], Awaitable[Work]]
+    completed: Callable[[Body], OutboxMessage]
+    failed: Callable[[Body, str], OutboxMessage]
+
+
+class JobWorker(Generic[Body]):
+    """The handler of a queue of jobs."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        system: JobSystem[Body],
+        *,
+        name: str,
+        keeper: LeaseKeeper,
+        ringer: Ringer,
+        lease_s: float,
+        max_crashes: int,
+    ) -> None:
+        self._jobs = jobs
+        self._system = system
+        self._name = name
+        self._keeper = keeper
+        self._ringer = ringer
+        self._lease_s = lease_s
+        self._max_crashes = max_crashes
+        self._quarantine = Quarantine()
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Do the job of a delivery, unless it is done, or someone is at it."""
+        body = self._body(delivery)
+        allowed = 0
+        while True:
+            async with self._quarantine.turn(allowed):
+                claim = await self._claim(delivery, self._system.job_id(body), allowed)
+                if isinstance(claim, Claim):
+                    await self._work(claim, body)
+                    return
+            if claim.status.terminal:
+                log.info("duplicate of an ended job", job_id=self._system.job_id(body), status=claim.status.value)
+                return
+            self._refuse_or_defer(claim)
+            allowed = claim.crashes
+
+    @staticmethod
+    def _body(delivery: Delivery) -> Body:
+        return cast(Body, delivery.body)  # the queue's schemas parse nothing else
+
+    async def _claim(self, delivery: Delivery, job_id: str, allowed_crashes: int) -> Claim | NotClaimed:
+        claim = await self._jobs.claim(
+            job_id,
+            lease_s=self._lease_s,
+            worker=self._name,
+            redrives=delivery.message.redrives,
+            allowed_crashes=allowed_crashes,
+            detail={
+                "deliveredAt": delivery.received_at.isoformat(),
+                "attempt": delivery.message.attempt,
+                "redelivered": delivery.redelivered,
+                "queue": delivery.queue,
+            },
+        )
+        if isinstance(claim, Claim):
+            self._ringer.ring(JOBS_HINT, job_id)
+            failpoints.reach("job.claimed", delivery.message.body.decode(errors="replace"))
+        return claim
+
+    def _refuse_or_defer(self, standing: NotClaimed) -> None:
+        if standing.crashes > self._max_crashes:
+            raise PermanentError(f"given up: {standing.crashes} workers died on it")
+        if standing.held_for_s is not None and standing.held_for_s > 0:
+            least_s, most_s = _LOOK_AGAIN_S
+            raise Deferred("another worker is at it", delay_s=min(max(standing.held_for_s, least_s), most_s))
+
+    async def _work(self, claim: Claim, body: Body) -> None:
+        try:
+            async with self._keeper.holding(claim), self._released_on_failure(claim):
+                work = await self._system.perform(body)
+                failpoints.reach("job.performed")
+                event = self._system.completed(body)
+                await _until_up(lambda: self._jobs.complete(claim, result=work.result, event=event, detail=work.detail))
+        except LeaseLost as error:
+            log.warning("result discarded", job_id=claim.job_id, reason=str(error))
+            return
+        failpoints.reach("job.committed")
+        self._ringer.ring(OUTBOX_HINT)
+        self._ringer.ring(JOBS_HINT, claim.job_id)
+
+    @contextlib.asynccontextmanager
+    async def _released_on_failure(self, claim: Claim) -> AsyncIterator[None]:
+        """Whoever fails alive gives the job back: only the dead leave a lease to run out."""
+        try:
+            yield
+        except LeaseLost:
+            raise
+        except (Exception, asyncio.CancelledError) as error:
+            reason = str(error) if isinstance(error, LabError) else type(error).__name__
+            with contextlib.suppress(DatabaseUnavailable):
+                await self._jobs.release(claim, error=reason)
+            self._ringer.ring(JOBS_HINT, claim.job_id)
+            raise
+
+    async def give_up(self, delivery: Delivery, reason: str) -> None:
+        """End the job of a message that went to the dead-letter queue."""
+        body = self._body(delivery)
+        job_id = self._system.job_id(body)
+        code = reason.split(":", maxsplit=1)[0] if ":" in reason else "given_up"
+        event = self._system.failed(body, code)
+        await _until_up(lambda: self._jobs.fail(job_id, code=code, message=reason, event=event))
+        self._ringer.ring(OUTBOX_HINT)
+        self._ringer.ring(JOBS_HINT, job_id)
+
+
+async def _until_up(step: Callable[[], Awaitable[T]]) -> T:
+    """Repeat a harmless-to-repeat statement while the database is away: the work before it was expensive."""
+    backoff = Backoff(first_s=0.1, cap_s=2.0)
+    while True:
+        try:
+            return await step()
+        except DatabaseUnavailable as error:
+            log.warning("database away, holding a result", reason=str(error))
+            await backoff.wait()
