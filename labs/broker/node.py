@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 from labs import processes
-from labs.broker import node_files
+from labs.broker import erlang, node_files
 from labs.broker.management import Management
 from labs.broker.node_files import PASSWORD, USER, NodeState, Ports
 from labs.broker.package import Package, find_package
@@ -19,6 +21,9 @@ from labs.processes import FoundProcess, Progress, quiet
 #: A start takes 4 to 6 s on two cores; a loaded machine gets time, a stuck one an error.
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 30.0
+
+#: How Erlang and RabbitMQ say it, of the node's own ports and of its port mapper's.
+_PORT_TAKEN = re.compile("eaddrinuse|port_already_used|address already in use", re.IGNORECASE)
 
 
 class Node:
@@ -31,10 +36,9 @@ class Node:
     def __init__(self, home: Path) -> None:
         self.home = Path(home).absolute()
         self._state_file = self.home / "node.json"
-        digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
-        self._digest = digest
+        self._digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
         #: Names this folder on the command line of its Erlang process.
-        self._marker = f"rabbitmq-lab-{digest}"
+        self._marker = f"rabbitmq-lab-{self._digest}"
 
     @property
     def name(self) -> str:
@@ -97,7 +101,7 @@ class Node:
         """SIGKILL the Erlang process, as a crash would; returns when it is gone. For failure tests."""
         found = self._process()
         if found is not None:
-            processes.end(found.pid, grace_s=STOP_TIMEOUT_S, signals=[9])
+            processes.end(found.pid, grace_s=STOP_TIMEOUT_S, signals=[signal.SIGKILL])
 
     def _recover_or_start(self, package: Package, progress: Progress) -> None:
         found = processes.search(marker=self._marker)
@@ -109,23 +113,23 @@ class Node:
                 return
             progress("The RabbitMQ that was left here doesn't answer; replacing it")
         self._end_all(grace_s=5.0)
-        state = self._prepare(progress)
-        progress(f"Starting RabbitMQ {package.version or ''} on 127.0.0.1:{state.ports.amqp}")
-        self._launch(package, state)
+        for _ in range(2):
+            state = self._prepare(progress)
+            progress(f"Starting RabbitMQ {package.version or ''} on 127.0.0.1:{state.ports.amqp}")
+            if self._launch(package, state):
+                return
+            if not _PORT_TAKEN.search(self._console()):
+                break  # only a port taken between our look and its start is worth a second try
+        raise BrokerUnavailable(self._post_mortem())
 
-    def _launch(self, package: Package, state: NodeState) -> None:
-        folder = self._erlang_folder()
-        pid = processes.spawn(
-            [package.script, *node_files.arguments(self._marker)],
-            environment=node_files.environment(folder, state, package.script),
-            directory=self.home,
-            log=self.home / "log" / "console.log",
-        )
+    def _launch(self, package: Package, state: NodeState) -> bool:
+        pid = erlang.launch(self.home, state, package, marker=self._marker)
         node_files.write_state(self._state_file, state.model_copy(update={"pid": pid}))
         if not self._wait_until_up(pid, timeout_s=START_TIMEOUT_S):
             self._end_all(grace_s=5.0)
-            raise BrokerUnavailable(self._post_mortem())
+            return False
         self._remember(state, pid)
+        return True
 
     def _prepare(self, progress: Progress) -> NodeState:
         old = self._state()
@@ -179,25 +183,13 @@ class Node:
         try:
             found = self._process() or processes.search(marker=self._marker)
             if found is not None:
-                processes.end(found.pid, grace_s=grace_s)
+                erlang.end(found.pid, log=self.log, grace_s=grace_s)
             state = self._state()
             if state is not None:
-                for pid in processes.named("epmd", environment=("ERL_EPMD_PORT", str(state.ports.epmd))):
-                    processes.end(pid, grace_s=5.0)
+                erlang.end_port_mapper(state.ports.epmd)
         except PermissionError as error:
             problem = f"the RabbitMQ of {self.home} belongs to another user: stop it as that user"
             raise BrokerUnavailable(problem) from error
-
-    def _erlang_folder(self) -> Path:
-        """The folder under a name that RabbitMQ can handle: 3.10 fails at characters beyond ASCII."""
-        if str(self.home).isascii():
-            return self.home
-        alias = Path("/tmp") / f"rabbitmq-lab-{os.getuid()}-{self._digest}"  # noqa: S108 (checked below)
-        with contextlib.suppress(FileExistsError):
-            alias.symlink_to(self.home)
-        if not alias.is_symlink() or alias.lstat().st_uid != os.getuid() or alias.readlink() != self.home:
-            raise BrokerUnavailable(f"{alias} is in the way: delete it, or move the checkout to a path without accents")
-        return alias
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -219,9 +211,11 @@ class Node:
             raise BrokerUnavailable(f"no node was ever started in {self.home}: run `python -m labs up`")
         return state
 
+    def _console(self) -> str:
+        return processes.tail(self.home / "log" / "console.log", lines=12)
+
     def _post_mortem(self) -> str:
-        console = processes.tail(self.home / "log" / "console.log", lines=12)
         return (
-            f"RabbitMQ did not start. The end of its log:\n{console}\n{processes.tail(self.log, lines=8)}\n"
+            f"RabbitMQ did not start. The end of its log:\n{self._console()}\n{processes.tail(self.log, lines=8)}\n"
             f"Read {self.log.parent}; or delete {self.home} to begin with an empty node; or set LAB_AMQP_URL."
         )

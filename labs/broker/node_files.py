@@ -84,6 +84,12 @@ disk_free_limit.absolute = 50MB
 raft.wal_max_size_bytes = 67108864
 # Figures in the management API and UI that are a second old instead of five.
 collect_statistics_interval = 1000
+management.sample_retention_policies.global.minute = 1
+management.sample_retention_policies.global.hour = 60
+management.sample_retention_policies.global.day = 1200
+management.sample_retention_policies.basic.minute = 1
+management.sample_retention_policies.basic.hour = 60
+management.sample_retention_policies.detailed.10 = 1
 
 log.file = node.log
 log.file.level = info
