@@ -8,11 +8,13 @@ message holds a prompt, a key or an answer. A call that timed out may still have
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 import httpx2
 import openai
@@ -21,7 +23,8 @@ from pydantic import BaseModel, ValidationError
 from labs.errors import ConfigurationError, ModelFailed
 from labs.llm.failures import model_error
 from labs.llm.prompt import ChatMessage
-from labs.settings import Settings, get_settings
+from labs.llm.transport import LeasingTransport
+from labs.settings import LOOPBACK, Settings, get_settings
 
 _OPENAI = "https://api.openai.com/v1"
 
@@ -193,11 +196,14 @@ class ModelClient:
         await self.aclose()
 
     def _http_client(self) -> httpx2.AsyncClient:
+        address = urlsplit(self.base_url)
+        tls = _tls(verifies=address.scheme == "https")
         connect_s = min(_CONNECT_TIMEOUT_S, self.timeout_s / 2)
         return httpx2.AsyncClient(
             timeout=httpx2.Timeout(None, connect=connect_s),  # the deadline of the whole call bounds the rest
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
-            follow_redirects=True,
+            verify=tls,
+            mounts={"all://": LeasingTransport(tls=tls)},  # a mount: proxies named by the environment go before it
+            trust_env=address.hostname not in LOOPBACK,
         )
 
     def _body(self, messages: Sequence[ChatMessage]) -> dict[str, object]:
@@ -234,6 +240,11 @@ class ModelClient:
         return ModelFailed(
             f"{self.base_url} answered with something that is no completion: another attempt may succeed"
         )
+
+
+def _tls(*, verifies: bool) -> ssl.SSLContext:
+    """Loading the certificate authorities takes 0.1 s: without https there is no need."""
+    return httpx2.create_ssl_context() if verifies else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 async def _next_before(deadline: float, chunks: AsyncGenerator[_Chunk]) -> _Chunk | None:

@@ -79,12 +79,13 @@ class Delivery:
             return
         self._reply.begin(200, length=None, content_type=_EVENT_STREAM)
         pause_s = self._dials.token_interval_ms / 1000
+        events = list(self._answer.events())
         if pause_s:
-            for event in self._answer.events():
+            for event in events[:-1]:
                 self._reply.chunk(event)
                 await asyncio.sleep(pause_s)
-        else:
-            self._reply.chunk(b"".join(self._answer.events()))
+            events = events[-1:]
+        self._reply.chunk(b"".join(events))
         self._reply.end_chunks()
 
     def _rate_limit(self) -> None:

@@ -1,6 +1,6 @@
 """What a letter can be built from: facts picked out of a job description and a CV, whatever their shape.
 
-Everything found is a verbatim piece of the input; nothing found is None or empty. Only the first part of a
+Everything found is a piece of the input; nothing found is None or empty. Only the first part of a
 huge text is read, so the time is bounded.
 """
 
@@ -13,18 +13,25 @@ from dataclasses import dataclass
 from labs.llm.words import COMMON_WORDS, content_words, phrases
 
 #: Longer texts are read up to here.
-READ_CHARACTERS = 20_000
+READ_CHARACTERS = 12_000
 
-_LABEL = r"^\W*(?:{labels})\s*[:\uff1a]\s*(?P<value>\S.{{0,79}})$"
+_LABEL = r"^[^\w\n]*(?:{labels})\s*[:\uff1a]\s*(?P<value>\S.{{0,79}})$"
 _FLAGS = re.MULTILINE | re.IGNORECASE
 _NAME_LABEL = re.compile(_LABEL.format(labels="full name|name|nom|nombre|nome|\u59d3\u540d"), _FLAGS)
 _COMPANY_LABEL = re.compile(
-    _LABEL.format(labels="company|employer|organi[sz]ation|unternehmen|firma|entreprise|empresa|azienda"), _FLAGS
+    _LABEL.format(
+        labels="company|employer|organi[sz]ation|unternehmen|firma|entreprise|empresa|azienda|会社名?|企業|公司"
+    ),
+    _FLAGS,
 )
 _ROLE_LABEL = re.compile(
-    _LABEL.format(labels="job title|title|position|role|vacancy|stelle|poste|puesto|cargo|vaga|posizione"), _FLAGS
+    _LABEL.format(
+        labels="job title|title|position|role|vacancy|stelle|poste|puesto|cargo|vaga|posizione|職位|職種|职位"
+    ),
+    _FLAGS,
 )
-_PROPER = r"[^\W\d_a-z][\w&.'\u2019-]*(?: (?:[^\W\d_a-z][\w&.'\u2019-]*|&|of|de|and))*"
+_PROPER_WORD = r"\b[^\W\d_a-z][\w&.'\u2019-]{0,30}"
+_PROPER = rf"{_PROPER_WORD}(?: (?:{_PROPER_WORD}|&|of|de|and)){{0,5}}"
 _COMPANY_IN_TEXT = (
     re.compile(rf"\b(?:[Jj]oin|[Aa]bout|[Cc]hez|[Bb]ei) (?:the )?(?P<value>{_PROPER})"),
     re.compile(rf"(?P<value>{_PROPER}) (?:is|are) (?:looking|hiring|seeking|searching|growing|building|an? )"),
@@ -38,16 +45,18 @@ _HEADING = re.compile(
     r"^(?P<role>[^\n,;:|]{3,60}?)\s*(?: at | @ | bei | chez |[|,]| [-\u2013\u2014] )\s*(?P<company>[^\n,;|(]{2,60})"
 )
 _NOT_A_NAME = {"curriculum", "vitae", "resume", "r\u00e9sum\u00e9", "cv", "profile", "summary", "contact", "lebenslauf"}
-_BULLET = re.compile(r"^[\s\-*\u2022\u00b7\u2013\u2014>#|]+|[*_|#]+$")
+_MARKUP = " \t-*_\u2022\u00b7\u2013\u2014>#|"
 _SENTENCE_END = re.compile(r"(?<=[.!?\u3002])\s+|\u3002")
-_YEARS = re.compile(r"\b\d{1,2}\+? (?:years|jahre|ans|a\u00f1os|anos|anni)\b", re.IGNORECASE)
+_YEARS = re.compile(r"\b(\d{1,2}\+?) ?(?:years|jahre|ans|a\u00f1os|anos|anni|年)(?!\w)", re.IGNORECASE)
+_PLACE = re.compile(r"\b(?:based|located|working|work|team|offices?) in ([^\W\d_a-z]\w+)")
 _FIGURE = re.compile(r"\d")
 _ACHIEVED = re.compile(
     r"\b(?:led|built|designed|reduced|increased|improved|launched|migrated|introduced|created|cut|delivered|"
     r"developed|mentored|automated|saved|grew|ran|won|shipped|maintained|implemented|managed|wrote)\b",
     re.IGNORECASE,
 )
-_CONTACT = re.compile(r"@|https?:|www\.|\+\d[\d ()-]{6,}|\b\d{3,}[ -]\d{3,}")
+#: Contact details, and lists behind a label.
+_NO_ACHIEVEMENT = re.compile(r"^[^\W\d][\w &/]{1,30}:|@|https?:|www\.|\+\d[\d ()-]{6,}|\b\d{3,}[ -]\d{3,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +77,16 @@ def find_facts(*, job_description: str, cv_text: str) -> Facts:
     job, cv = _lines(job_description), _lines(cv_text)
     name = _name(cv)
     role, company = _role_and_company(job)
-    taken = set(content_words(" ".join(filter(None, (name, company)))))
-    shared = phrases("\n".join(job), "\n".join(cv), without=taken)
+    elsewhere = " ".join([name or "", company or "", role or "", *_PLACE.findall("\n".join(job))])
+    shared = phrases("\n".join(job), "\n".join(cv), without=set(content_words(elsewhere)))
     years = _YEARS.search("\n".join(cv))
     return Facts(
         name=name,
         company=company,
         role=role,
         shared=shared,
-        requirement=_requirement(job, shared=shared, heading=role),
-        years=years[0] if years else None,
+        requirement=_requirement(job, shared=shared, company=company),
+        years=f"{years[1]} years" if years else None,
         achievements=_achievements(cv, shared=shared, name=name),
     )
 
@@ -89,7 +98,7 @@ def sentences(lines: Iterable[str]) -> list[str]:
 
 
 def _lines(text: str) -> list[str]:
-    stripped = (_BULLET.sub("", line).strip() for line in text[:READ_CHARACTERS].splitlines())
+    stripped = (line.lstrip(_MARKUP).rstrip(" \t*_|#") for line in text[:READ_CHARACTERS].splitlines())
     return [line for line in stripped if line]
 
 
@@ -126,10 +135,14 @@ def _role_and_company(job: list[str]) -> tuple[str | None, str | None]:
         role = role or heading["role"].strip()
         company = company or heading["company"].strip(" .")
     role = role or _first(text, _ROLE_IN_TEXT)
-    if role is None and job and len(job[0].split()) <= 6 and not job[0].endswith((".", ":")):
+    if role is None and job and _may_be_a_title(job[0]):
         role = job[0]
     company = company or _first(text, _COMPANY_IN_TEXT)
     return role, company
+
+
+def _may_be_a_title(line: str) -> bool:
+    return len(line) <= 60 and len(line.split()) <= 6 and not re.search(r"[:.!?{}\ud800-\udfff]", line)
 
 
 def _first(text: str, patterns: Iterable[re.Pattern[str]]) -> str | None:
@@ -141,19 +154,24 @@ def _first(text: str, patterns: Iterable[re.Pattern[str]]) -> str | None:
     return None
 
 
-def _requirement(job: list[str], *, shared: tuple[str, ...], heading: str | None) -> str | None:
-    candidates = [s for s in sentences(job) if 15 <= len(s) <= 160 and not s.endswith(":") and s != heading]
-    best = max(candidates[1:], key=lambda s: _mentions(s, shared), default=None)
-    return best.rstrip(".") if best and _mentions(best, shared) else None
+def _requirement(job: list[str], *, shared: tuple[str, ...], company: str | None) -> str | None:
+    """The sentence of the job description that the CV answers best."""
+    best, most = None, 0
+    for sentence in sentences(job):
+        if 15 <= len(sentence) <= 160 and not (company and company in sentence) and not sentence.endswith(":"):
+            mentions = _mentions(sentence, shared)
+            if mentions > most:
+                best, most = sentence, mentions
+    return best.rstrip(".") if best else None
 
 
 def _achievements(cv: list[str], *, shared: tuple[str, ...], name: str | None) -> tuple[str, ...]:
     scored = []
     for position, sentence in enumerate(sentences(cv)):
-        if not 20 <= len(sentence) <= 240 or sentence == name or _CONTACT.search(sentence):
+        if not 20 <= len(sentence) <= 240 or sentence == name or _NO_ACHIEVEMENT.search(sentence):
             continue
         did, figure = bool(_ACHIEVED.search(sentence)), bool(_FIGURE.search(sentence))
-        score = 3 * did + 2 * figure + min(_mentions(sentence, shared), 3) + (len(sentence.split()) > 5)
+        score = 3 * did + 2 * figure + min(_mentions(sentence, shared), 3)
         scored.append((-score, position, sentence))
     best = sorted(scored)[:3]
     return tuple(sentence for _, _, sentence in sorted(best, key=lambda item: item[1]))

@@ -50,6 +50,8 @@ def _from_status(response: httpx2.Response, *, address: str) -> ModelError:
         return ModelFailed(
             f"{address} answered {status}: another attempt may succeed", retry_after_s=retry_after_s(response)
         )
+    if status < 400:
+        return ModelRefused(f"{address} sends callers elsewhere ({status}): set OPENAI_BASE_URL to where it sends them")
     advice = _ADVICE.get(status, "another attempt would get the same answer")
     return ModelRefused(f"{address} refused the request with {status}: {advice}")
 

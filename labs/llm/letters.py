@@ -5,6 +5,7 @@ The same input and seed give the same letter, in any process and on any day.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import random
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from labs.llm.wordings import WORDINGS, Wording
 from labs.llm.words import content_words
 
 
+@functools.lru_cache(maxsize=64)  # load is made from the same few documents
 def write_letter(data: CoverLetterData, *, seed: int) -> str:
     """A cover letter."""
     facts = find_facts(job_description=data.job_description, cv_text=data.cv_text)
@@ -22,14 +24,14 @@ def write_letter(data: CoverLetterData, *, seed: int) -> str:
     company = facts.company or "your company"
     fields = {
         "company": company,
-        "role": facts.role or "the advertised position",
+        "position": f"the role of {facts.role}" if facts.role else "the role you advertise",
         "years": f" I bring {facts.years} of experience." if facts.years else "",
         "skills": _enumerate(facts.shared),
         "requirement": facts.requirement or "",
     }
     say = _speaker(data, fields, seed=seed)
     paragraphs = [
-        say(wording.greeting),
+        say(wording.greeting if facts.company else wording.greeting_nobody),
         say(wording.opening),
         _fit(facts, wording, say),
         _record(facts, wording, say),

@@ -1,4 +1,4 @@
-"""The sentences that letters are made of, in each tone; `{company}`, `{role}` and the like are filled in."""
+"""The sentences that letters are made of, in each tone; `{company}`, `{position}` and the like are filled in."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ class Wording:
     """Ways to say each part of a letter; one of each is chosen."""
 
     greeting: Sequence[str]
+    greeting_nobody: Sequence[str]
     opening: Sequence[str]
     shared: Sequence[str]
     requirement: Sequence[str]
@@ -25,9 +26,10 @@ class Wording:
 WORDINGS: dict[Tone, Wording] = {
     "professional": Wording(
         greeting=("Dear {company} hiring team,", "Dear hiring team at {company},"),
+        greeting_nobody=("Dear hiring team,",),
         opening=(
-            "I am writing to apply for the position of {role} at {company}.{years}",
-            "Please consider this letter as my application for the role of {role} at {company}.{years}",
+            "I am writing to apply for {position} at {company}.{years}",
+            "Please consider this letter as my application for {position} at {company}.{years}",
         ),
         shared=(
             "Your description asks for {skills}; these have been at the centre of my work.",
@@ -47,9 +49,10 @@ WORDINGS: dict[Tone, Wording] = {
     ),
     "friendly": Wording(
         greeting=("Hello {company} team,", "Hi everyone at {company},"),
+        greeting_nobody=("Hello everyone,",),
         opening=(
-            "When I saw that you are looking for a {role}, I wanted to write to you at {company} right away.{years}",
-            "Your opening for a {role} made me smile: {company} is where I would love to work.{years}",
+            "When I read about {position}, I wanted to write to {company} right away.{years}",
+            "I smiled when I read about {position}: {company} is where I would love to work.{years}",
         ),
         shared=(
             "We already have a lot in common: {skills}. I work with them gladly, and it shows.",
@@ -69,7 +72,8 @@ WORDINGS: dict[Tone, Wording] = {
     ),
     "concise": Wording(
         greeting=("Dear {company} team,",),
-        opening=("I apply for the role of {role} at {company}.{years}",),
+        greeting_nobody=("Dear hiring team,",),
+        opening=("I apply for {position} at {company}.{years}",),
         shared=("I bring what you ask for: {skills}.", "What I offer: {skills}."),
         requirement=(),
         record=("In short:", "Evidence:"),

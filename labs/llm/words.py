@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 #: Words of several languages that say nothing about a job.
@@ -13,8 +13,9 @@ COMMON_WORDS = frozenset((Path(__file__).parent / "common_words.txt").read_text(
 _SHORT_SKILLS = frozenset({"go", "c", "r", "c#", "c++", "f#", "ai", "ml", "qa", "ux", "ui", "js", "ci", "cd", "bi"})
 
 _WORD = re.compile(r"[^\W_](?:[\w+#]|[./-](?=\w))*")
-_IDEOGRAPHS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2,8}")
+_IDEOGRAPHS = re.compile(r"[\u30a0-\u30ff\u3400-\u9fff\uac00-\ud7af]{2,8}")
 _MOST = 6
+_LONGEST = 40
 
 
 def content_words(text: str) -> list[str]:
@@ -24,44 +25,38 @@ def content_words(text: str) -> list[str]:
 
 def phrases(job: str, cv: str, *, without: Set[str]) -> tuple[str, ...]:
     """What both texts mention, spelt as in the first: phrases and names of things before ordinary words."""
-    known = set(content_words(cv))
     ranked: dict[str, tuple[int, int, str]] = {}
-    for position, (key, spelling, rank) in enumerate(_candidates(job, known=known, cv=cv.lower())):
-        if without.isdisjoint(key.split()) and key not in ranked:
-            ranked[key] = (rank, position, spelling)
+    for position, (spelling, rank) in enumerate(_shared(job, cv.lower(), without=without)):
+        ranked.setdefault(spelling.lower(), (rank, position, spelling))
     chosen: list[str] = []
     for _, _, spelling in sorted(ranked.values()):
         if not any(spelling.lower() in taken.lower() for taken in chosen):
             chosen.append(spelling)
-    return tuple(chosen[:_MOST])
+        if len(chosen) == _MOST:
+            break
+    return tuple(chosen)
 
 
-def _candidates(job: str, *, known: Set[str], cv: str) -> list[tuple[str, str, int]]:
-    """(key, spelling, rank) of every word and pair of words of the job description that the CV has too."""
-    found: list[tuple[str, str, int]] = []
+def _shared(job: str, cv: str, *, without: Set[str]) -> Iterator[tuple[str, int]]:
+    """Every word, and every pair of words, of the job description that the CV has too, with its rank."""
+    known = set(_WORD.findall(cv)) - without
     previous: re.Match[str] | None = None
     for match in _WORD.finditer(job):
-        word, key = match[0], match[0].lower()
-        if not _tells(word) or key not in known:
+        word = match[0]
+        if word.lower() not in known or not _tells(word):
             previous = None
             continue
         if previous is not None and job[previous.end() : match.start()] == " ":
             pair = f"{previous[0]} {word}"
             if pair.lower() in cv:
-                found.append((pair.lower(), pair, 0 if _is_plain(previous[0]) and _is_plain(word) else 1))
-        found.append((key, word, 3 if _is_plain(word) else 1))
+                yield pair, 0
+        yield word, 2 if word.islower() and word.isalpha() else 1
         previous = match
-    found += [(run, run, 1) for run in _IDEOGRAPHS.findall(job) if run in cv]
-    return found
+    yield from ((run, 1) for run in _IDEOGRAPHS.findall(job) if run in cv and run not in COMMON_WORDS)
 
 
 def _tells(word: str) -> bool:
     lowered = word.lower()
     if lowered in COMMON_WORDS or lowered.replace(".", "").isdigit():
         return False
-    return len(word) > 2 or lowered in _SHORT_SKILLS
-
-
-def _is_plain(word: str) -> bool:
-    """Whether it is an ordinary word rather than the name of something."""
-    return word.islower() and word.isalpha()
+    return 2 < len(word) <= _LONGEST or lowered in _SHORT_SKILLS
