@@ -6,26 +6,57 @@ Exit codes: 0 done, 1 failed (one line says why and what to do), 2 wrong usage, 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import typer
 
-from labs.commands import dlq, jobs, lifecycle, processes, shared
+from labs.commands import shared
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="RabbitMQ Lab: learn messaging by running it, breaking it and measuring it.",
-)
+#: Each command and its place in `labs.commands`, in the order of the help.
+_COMMANDS = {
+    "up": "lifecycle.up",
+    "down": "lifecycle.down",
+    "status": "status.status",
+    "demo": "lifecycle.demo",
+    "lab": "lifecycle.lab_",
+    "api": "processes.api",
+    "relay": "processes.relay",
+    "worker": "processes.worker",
+    "stub": "processes.stub",
+    "token": "processes.token",
+    "jobs": "jobs.jobs",
+    "dlq": "dlq.app",
+}
 
-for command in (lifecycle.up, lifecycle.down, lifecycle.status, lifecycle.demo):
-    app.command()(command)
-app.command("lab")(lifecycle.lab_)
-for command in (processes.api, processes.relay, processes.worker, processes.stub, processes.token):
-    app.command()(command)
-app.command("jobs")(jobs.jobs)
-app.add_typer(dlq.app, name="dlq")
+
+def command_line(arguments: list[str]) -> typer.Typer:
+    """The commands, or only the one that is asked for: a relay needn't import what shows pictures of a trace."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="RabbitMQ Lab: learn messaging by running it, breaking it and measuring it.",
+    )
+    app.callback()(_nothing)  # or a single command would not be asked for by its name
+    asked = arguments[0] if arguments and arguments[0] in _COMMANDS else None
+    for name, place in _COMMANDS.items():
+        if asked in {None, name}:
+            _add(app, name, place)
+    return app
+
+
+def _nothing() -> None:
+    pass
+
+
+def _add(app: typer.Typer, name: str, place: str) -> None:
+    module, _, attribute = place.partition(".")
+    command = getattr(import_module(f"labs.commands.{module}"), attribute)
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=name)
+    else:
+        app.command(name)(command)
 
 
 if __name__ == "__main__":
-    sys.exit(shared.guarded(app))
+    sys.exit(shared.guarded(command_line(sys.argv[1:])))

@@ -1,30 +1,26 @@
-"""up, down, status, demo, lab: everything at once."""
+"""up, down, demo, lab: everything at once."""
 
 from __future__ import annotations
 
-import asyncio
-import json
+import contextlib
 import signal
 import subprocess
 import sys
 import time
-from typing import Annotated, Any
-from urllib.parse import unquote, urlsplit
+from collections.abc import Iterator
+from typing import Annotated
+from urllib.parse import urlsplit
 
-import psycopg
 import typer
+from rich.markup import escape
 from rich.table import Table
 
-from labs.broker import Management, redacted
 from labs.commands import shared
-from labs.errors import BrokerError, DatabaseUnavailable
-from labs.service.auth import make_token
+from labs.processes import Progress
+from labs.service.tokens import make_token
 from labs.settings import ROOT, get_settings
 from labs.stack.demo import run_demo
-from labs.stack.lab import Lab, Parts
-from labs.store.database import Database
-from labs.store.jobs import Jobs
-from labs.systems.cover_letters.jobs import TABLE
+from labs.stack.lab import Lab
 
 Workers = Annotated[int, typer.Option(min=1, max=20, help="Worker processes.")]
 
@@ -37,7 +33,7 @@ def up(workers: Workers = 1) -> None:
 
     Example: python -m labs up --workers 3
     """
-    lab = shared.lab()
+    lab = _lab()
     if not lab.up(workers=workers):
         shared.err.print("it runs already: `python -m labs status` shows it")
     _print_urls(lab)
@@ -48,7 +44,7 @@ def down() -> None:
 
     Example: python -m labs down
     """
-    if not shared.lab().down():
+    if not _lab().down():
         shared.err.print("nothing ran")
 
 
@@ -59,13 +55,8 @@ def demo(workers: Workers = 1) -> None:
 
     Example: python -m labs demo
     """
-    lab = shared.lab()
-    started = lab.up(workers=workers)
-    try:
+    with _running(workers) as lab:
         _demo(lab)
-    finally:
-        if started:
-            lab.down()
 
 
 def lab_(
@@ -77,17 +68,26 @@ def lab_(
 
     Example: python -m labs lab --no-browser
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    lab = shared.lab()
-    started = lab.up(workers=workers)
-    try:
+    with _running(workers) as lab:
         _demo(lab)
         _print_urls(lab)
         _jupyter(port, browser=browser)
+
+
+@contextlib.contextmanager
+def _running(workers: int) -> Iterator[Lab]:
+    """The lab for the length of a block: what didn't run before is ended, however the block or the start ends."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    lab = _lab()
+    ran_before = bool(lab.records())
+    try:
+        lab.up(workers=workers)
+        yield lab
     finally:
-        if started:
+        if not ran_before:
             # A second Ctrl-C must not leave half of it behind.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             lab.down()
 
 
@@ -141,71 +141,15 @@ def _ui(management_url: str) -> str:
     return f"{address} ({parts.username} / {parts.password})" if known else address
 
 
-def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False) -> None:
-    """Show what runs, where, which versions, how deep the queues are, and how many jobs there are.
-
-    Exit code 0 if everything runs, 3 if not.
-
-    Example: python -m labs status --json
-    """
-    lab = shared.lab()
-    parts = lab.parts()
-    if parts is None:
-        raise shared.fail("the lab does not run: start it with `python -m labs up`", code=shared.NOT_RUNNING)
-    facts = _facts(parts)
-    if as_json:
-        shared.out.print_json(json.dumps(facts))
-    else:
-        _print_status(facts)
-    if not {"api", "relay", "worker"} <= {process["name"].split("-")[0] for process in facts["processes"]}:
-        raise typer.Exit(shared.NOT_RUNNING)
+def _lab() -> Lab:
+    return Lab(get_settings(), progress=_progress())
 
 
-def _facts(parts: Parts) -> dict[str, Any]:
-    broker, database_url = parts.broker, parts.database_url
-    vhost = unquote(urlsplit(broker.amqp_url).path.removeprefix("/")) or "/"
-    queues: list[dict[str, Any]] | None = None
-    try:
-        with Management(broker.management_url) as management:
-            queues = [
-                {"name": queue.name, "messages": queue.messages, "consumers": queue.consumers}
-                for queue in management.queues(vhost)
-            ]
-    except BrokerError as error:
-        shared.err.print(f"no queue depths: {error}", markup=False)
-    return {
-        "broker": {"kind": broker.kind, "version": broker.version, "url": redacted(broker.amqp_url)},
-        "database": {"url": redacted(database_url), **asyncio.run(_database_facts(database_url))},
-        "processes": [
-            {"name": record.name, "pid": record.pid, "url": record.url, "up_s": round(time.time() - record.created_s)}
-            for record in parts.records
-        ],
-        "queues": queues,
-    }
+def _progress() -> Progress:
+    """Prints each step with the seconds since the start."""
+    started = time.monotonic()
 
+    def say(text: str) -> None:
+        shared.err.print(f"[dim]{time.monotonic() - started:6.1f} s[/dim]  {escape(text)}")
 
-async def _database_facts(url: str) -> dict[str, Any]:
-    try:
-        async with Database(url, name="status", pool=1) as database:
-            async with database.connection() as db:
-                version = db.info.parameter_status("server_version")
-            counts = await Jobs(database, TABLE).counts()
-        return {"version": version, "jobs": {status.value: count for status, count in counts.items()}}
-    except (DatabaseUnavailable, psycopg.Error) as error:
-        return {"version": None, "jobs": None, "error": str(error).splitlines()[0]}
-
-
-def _print_status(facts: dict[str, Any]) -> None:
-    broker, database = facts["broker"], facts["database"]
-    shared.out.print(f"[bold]broker[/bold]    RabbitMQ {broker['version']} ({broker['kind']}), {broker['url']}")
-    shared.out.print(f"[bold]database[/bold]  PostgreSQL {database['version']}, {database['url']}")
-    processes = Table("process", "pid", "up", "where")
-    for process in facts["processes"]:
-        processes.add_row(process["name"], str(process["pid"]), f"{process['up_s']} s", process["url"] or "")
-    shared.out.print(processes)
-    queues = Table("queue", "messages", "consumers")
-    for queue in facts["queues"] or []:
-        queues.add_row(queue["name"], str(queue["messages"]), str(queue["consumers"]))
-    shared.out.print(queues)
-    jobs = database["jobs"] or {}
-    shared.out.print("[bold]jobs[/bold]      " + ", ".join(f"{count} {status}" for status, count in jobs.items()))
+    return say

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from labs.llm.stub import run_stub
 from labs.settings import get_settings, load_settings
 
 
@@ -54,6 +53,8 @@ def stub(
 
     Example: python -m labs stub --port 8090
     """
+    from labs.llm.stub import run_stub  # noqa: PLC0415
+
     given = {"stub_host": host, "stub_port": port}
     run_stub(load_settings(**{name: value for name, value in given.items() if value is not None}))
 
@@ -67,6 +68,6 @@ def token(
 
     Example: curl -H "Authorization: Bearer $(python -m labs token)" http://127.0.0.1:8000/api/cover-letter/jobs
     """
-    from labs.service.auth import make_token  # noqa: PLC0415
+    from labs.service.tokens import make_token  # noqa: PLC0415
 
     typer.echo(make_token(get_settings(), user_id=user, email=email, lifetime_s=lifetime_s))

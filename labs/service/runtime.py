@@ -16,7 +16,6 @@ from typing import Any
 import structlog
 
 from labs import failpoints
-from labs.broker import find
 from labs.errors import ConfigurationError, DatabaseUnavailable
 from labs.settings import Settings
 from labs.store.database import Database
@@ -42,6 +41,8 @@ def addresses(settings: Settings) -> Addresses:
     """
     broker = settings.amqp_url
     if broker is None:
+        from labs.broker import find  # noqa: PLC0415 - a tenth of a second that a given broker needn't cost
+
         found = find(settings)
         if found is None:
             raise ConfigurationError("no broker runs: start everything with `python -m labs up`, or set LAB_AMQP_URL")

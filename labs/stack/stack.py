@@ -13,7 +13,7 @@ from typing import Self
 from labs.errors import ConfigurationError
 from labs.llm.control import StubModel
 from labs.processes import Progress, port_is_free, quiet
-from labs.service.auth import make_token
+from labs.service.tokens import make_token
 from labs.settings import Settings, load_settings
 from labs.stack.child import Child, ChildRecord
 
