@@ -1,0 +1,186 @@
+"""A whole system of real processes for one failure test, the load on it, and the check of what became of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+from psycopg.rows import dict_row
+
+from labs.broker import Management, Node, depth
+from labs.llm.dials import Constant
+from labs.processes import wait_until
+from labs.stack.stack import Stack
+from labs.store.server import PostgresServer
+from labs.systems.cover_letters.topology import ANALYTICS_QUEUE, EMAIL_QUEUE, GENERATE_QUEUE
+
+JOBS = 300
+QUEUES = (GENERATE_QUEUE, EMAIL_QUEUE, ANALYTICS_QUEUE)
+
+#: Short waits, so that a failure heals within a test; the same code runs with the defaults.
+SETTINGS: dict[str, object] = {
+    "lease_s": 2,
+    "relay_lease_s": 2,
+    "retry_delays_ms": (100, 200, 400),
+    "reconcile_after_s": 3,
+    "publish_timeout_s": 5,
+    "prefetch": 30,
+    "model_timeout_s": 2,
+    "rate_limit": "100000/minute",
+    "heartbeat_s": 5,
+}
+MODEL_MS = 150.0
+_DONE_TIMEOUT_S = 90.0
+
+
+@dataclass
+class System:
+    """Broker, database and stack of one test."""
+
+    node: Node
+    postgres: PostgresServer
+    vhost: str
+    database_url: str
+    stack: Stack
+    http: httpx.Client
+    jobs: list[str] = field(default_factory=list)
+
+    @property
+    def amqp_url(self) -> str:
+        return amqp_url(self.node, self.vhost)
+
+    def rows(self, query: str, *parameters: object) -> list[dict[str, Any]]:
+        with psycopg.connect(self.database_url, row_factory=dict_row) as db:
+            return db.execute(query, parameters).fetchall()  # type: ignore[arg-type]
+
+    def count(self, status: str) -> int:
+        return int(self.rows("SELECT count(*) AS n FROM cover_letter_jobs WHERE status = %s", status)[0]["n"])
+
+    def wait_completed(self, least: int) -> None:
+        """Wait until that many jobs are completed."""
+        assert wait_until(lambda: self.count("completed") >= least, timeout_s=_DONE_TIMEOUT_S), self.describe()
+
+    def describe(self) -> str:
+        statuses = self.rows("SELECT status, count(*) AS n, max(attempts) FROM cover_letter_jobs GROUP BY status")
+        waiting = self.rows("SELECT count(*) AS n FROM outbox WHERE published_at IS NULL")
+        return f"jobs {statuses}, unpublished {waiting}, queues {self.depths()}"
+
+    def depths(self) -> dict[str, int]:
+        with Management(self.node.management_url) as management:
+            names = [queue.name for queue in management.queues(self.vhost)]
+        return {name: depth(self.amqp_url, name).messages for name in names}
+
+    def post(self, number: int, *, marker: str = "") -> str:
+        """Post a job, repeating it with the same Idempotency-Key until it is accepted, as a good client does."""
+        key = str(uuid.uuid4())
+        body = {
+            "jobDescription": f"Company-{number} GmbH is hiring a Python Developer. {marker}",
+            "cvText": f"Ada Number{number}\nPython",
+        }
+        headers = {"Authorization": f"Bearer {self.stack.token(user_id=1 + number % 7)}", "Idempotency-Key": key}
+        deadline = time.monotonic() + _DONE_TIMEOUT_S
+        while time.monotonic() < deadline:
+            try:
+                response = self.http.post(f"{self.stack.api_url}/api/cover-letter", json=body, headers=headers)
+            except httpx.TransportError:
+                continue
+            if response.status_code == 202:
+                job_id = str(response.json()["jobId"])
+                self.jobs.append(job_id)
+                return job_id
+            assert response.status_code == 503, response.text
+            time.sleep(0.1)
+        raise AssertionError("a job was not accepted in time")
+
+    @contextmanager
+    def load(self, jobs: int = JOBS) -> Iterator[None]:
+        """Post jobs from a few threads for as long as the block takes, and all of them by its end."""
+        with ThreadPoolExecutor(6) as pool:
+            posted = [pool.submit(self.post, number) for number in range(jobs)]
+            yield
+            for done in posted:
+                done.result(timeout=_DONE_TIMEOUT_S)
+
+    def assert_each_completed_exactly_once(self, jobs: int = JOBS) -> None:
+        """One result and one event for each accepted job, every event handled once, nothing left anywhere."""
+        self.wait_completed(jobs)
+        assert len(set(self.jobs)) == jobs
+        assert {row["status"] for row in self.rows("SELECT status FROM cover_letter_jobs")} == {"completed"}
+        self._assert_one_of_each(jobs)
+        assert wait_until(lambda: not any(self.depths().values()), timeout_s=30), self.describe()
+        assert self.rows("SELECT count(*) AS n FROM outbox WHERE published_at IS NULL")[0]["n"] == 0
+
+    def _assert_one_of_each(self, jobs: int) -> None:
+        completions = self.rows("SELECT job_id FROM job_history WHERE step = 'completed'")
+        assert sorted(row["job_id"] for row in completions) == sorted(self.jobs)
+        events = self.rows("SELECT message_id FROM outbox WHERE type = 'cover-letter.completed'")
+        assert len(events) == jobs
+        for row in self.rows("SELECT job_description, cover_letter FROM cover_letter_jobs"):
+            company = row["job_description"].split()[0]
+            assert company in row["cover_letter"]
+        assert wait_until(lambda: self._effects() == (jobs, jobs), timeout_s=_DONE_TIMEOUT_S), self.describe()
+        assert self.rows("SELECT sum(completed)::int AS n FROM analytics_daily")[0]["n"] == jobs
+
+    def _effects(self) -> tuple[int, int]:
+        query = (
+            "SELECT count(*) AS n FROM inbox i JOIN outbox o USING (message_id) "
+            "WHERE o.type = 'cover-letter.completed' AND i.consumer = %s AND i.outcome = 'done'"
+        )
+        return self.rows(query, EMAIL_QUEUE)[0]["n"], self.rows(query, ANALYTICS_QUEUE)[0]["n"]
+
+
+def amqp_url(node: Node, vhost: str) -> str:
+    return f"{node.amqp_url.rsplit('/', 1)[0]}/{vhost}"
+
+
+@contextmanager
+def running_system(
+    node: Node, postgres: PostgresServer, *, folder: Path, workers: int = 1, **settings: object
+) -> Iterator[System]:
+    """A system with a virtual host and a database of its own."""
+    name = f"t{uuid.uuid4().hex[:8]}"
+    with Management(node.management_url) as management:
+        management.create_virtual_host(name)
+    database_url = postgres.create_database(name)
+    stack = Stack(amqp_url(node, name), database_url, folder=folder, settings={**SETTINGS, **settings})
+    http = httpx.Client(timeout=10, trust_env=False)
+    system = System(node, postgres, name, database_url, stack, http)
+    try:
+        stack.start(workers=workers)
+        stack.stub.set_dials(latency=Constant(ms=MODEL_MS))
+        with http:
+            yield system
+    finally:
+        stack.stop()
+        node.start()
+        postgres.start()
+        with Management(node.management_url) as management:
+            management.delete_virtual_host(name)
+        postgres.drop_database(name)
+
+
+@contextmanager
+def repeatedly(action: Callable[[], None], *, every_s: float) -> Iterator[None]:
+    """Do something again and again in the background, for the length of a block."""
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.wait(every_s):
+            action()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
