@@ -1,7 +1,7 @@
 """Getting a RabbitMQ, asking it, and having a virtual host of one's own on it."""
 
 from labs.broker.compose import Compose
-from labs.broker.depth import Depth, check, depth, redacted
+from labs.broker.depth import Depth, check, depth, depths, redacted
 from labs.broker.install import install
 from labs.broker.management import Management
 from labs.broker.management_types import (
@@ -38,6 +38,7 @@ __all__ = [
     "VirtualHost",
     "check",
     "depth",
+    "depths",
     "find",
     "find_package",
     "install",

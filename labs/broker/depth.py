@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import pika
-from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import (
     AMQPError,
     AuthenticationError,
@@ -30,18 +29,39 @@ class Depth:
 
 
 def depth(amqp_url: str, queue: str) -> Depth:
-    """The depth of a queue at this moment.
+    """The depth of a queue at this moment; a quorum queue says 0 while it has no leader, as after a restart.
 
     Raises:
         BrokerUnavailable: nothing answers there.
         BrokerRefused: wrong credentials, no such virtual host, or no such queue.
     """
-    with _channel(amqp_url) as channel:
+    with _connection(amqp_url) as connection:
+        channel = connection.channel()
         try:
             answer = channel.queue_declare(queue, passive=True).method
         except ChannelClosedByBroker as error:
             raise BrokerRefused(f"queue {queue!r} at {redacted(amqp_url)}: {error.reply_text}") from error
         return Depth(messages=answer.message_count, consumers=answer.consumer_count)
+
+
+def depths(amqp_url: str, queues: Sequence[str]) -> dict[str, Depth]:
+    """The depths of several queues, asked one after the other; a queue that is gone, or another's, is left out.
+
+    Raises:
+        BrokerUnavailable: nothing answers there.
+        BrokerRefused: wrong credentials, or no such virtual host.
+    """
+    found = {}
+    with _connection(amqp_url) as connection:
+        channel = connection.channel()
+        for queue in queues:
+            try:
+                answer = channel.queue_declare(queue, passive=True).method
+            except ChannelClosedByBroker:
+                channel = connection.channel()
+                continue
+            found[queue] = Depth(messages=answer.message_count, consumers=answer.consumer_count)
+    return found
 
 
 def check(amqp_url: str, *, timeout_s: float = 5.0) -> None:
@@ -51,8 +71,8 @@ def check(amqp_url: str, *, timeout_s: float = 5.0) -> None:
         BrokerUnavailable: nothing answers there.
         BrokerRefused: wrong credentials, or no such virtual host.
     """
-    with _channel(amqp_url, timeout_s=timeout_s):
-        pass
+    with _connection(amqp_url, timeout_s=timeout_s) as connection:
+        connection.channel()
 
 
 def redacted(url: str) -> str:
@@ -64,7 +84,7 @@ def redacted(url: str) -> str:
 
 
 @contextmanager
-def _channel(amqp_url: str, *, timeout_s: float = 5.0) -> Iterator[BlockingChannel]:
+def _connection(amqp_url: str, *, timeout_s: float = 5.0) -> Iterator[pika.BlockingConnection]:
     place = redacted(amqp_url)
     try:
         connection = pika.BlockingConnection(_parameters(amqp_url, timeout_s=timeout_s))
@@ -78,7 +98,7 @@ def _channel(amqp_url: str, *, timeout_s: float = 5.0) -> Iterator[BlockingChann
             f"no RabbitMQ answers at {place} ({reason}): is it up, is the address right?"
         ) from error
     try:
-        yield connection.channel()
+        yield connection
     finally:
         if connection.is_open:
             connection.close()
@@ -87,7 +107,7 @@ def _channel(amqp_url: str, *, timeout_s: float = 5.0) -> Iterator[BlockingChann
 def _parameters(amqp_url: str, *, timeout_s: float) -> pika.URLParameters:
     try:
         parameters = pika.URLParameters(amqp_url)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, IndexError) as error:  # pika splits first and checks later
         raise BrokerUnavailable(f"{redacted(amqp_url)} is not an AMQP URL: amqp://user:password@host:port/") from error
     parameters.socket_timeout = timeout_s
     parameters.stack_timeout = timeout_s
