@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from compose_project import Project
+
+from tests.compose.project import Project
 
 HERE = Path(__file__).parent
 

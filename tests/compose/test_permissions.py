@@ -12,7 +12,6 @@ from typing import Any
 
 import pika
 import pytest
-from compose_project import Project
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
 
@@ -27,6 +26,7 @@ from labs.systems.cover_letters.topology import (
     GENERATE_QUEUE,
     topology,
 )
+from tests.compose.project import Project
 
 #: As the stack has it, whatever this checkout's own `.env` says.
 TOPOLOGY = topology(Settings.model_construct())

@@ -49,7 +49,7 @@ class Project:
 
     def down(self) -> None:
         """Remove containers, networks, volumes and the images that were built."""
-        self.compose("--profile", "lab", "down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "10")
+        self.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "10")
 
     def address(self, service: str, port: int) -> tuple[str, int]:
         """Where a container's port is published on this machine."""
