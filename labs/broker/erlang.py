@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 from pathlib import Path
 
 from labs import processes
@@ -16,8 +17,9 @@ from labs.errors import BrokerUnavailable
 #: RabbitMQ logs this when all queues, connections and stores are closed. The management agent then asks for
 #: something that Erlang can't answer during a shutdown, and waits for its 5 s timeout (seen with 3.10).
 _ALL_CLOSED = b"Management plugin: to stop collect_statistics"
-#: What a node without that mistake needs to end by itself after that line.
-_LAST_BREATH_S = 0.5
+#: After that line: time to end for a node without that mistake, and for Ra's list of queues (a file that is saved
+#: half a second after its last change) to reach the disk.
+_LAST_BREATH_S = 1.2
 
 
 def launch(home: Path, state: NodeState, package: Package, *, marker: str) -> int:
@@ -49,6 +51,17 @@ def end_port_mapper(port: int) -> None:
     """End the epmd of this port: the node has started it, and leaves it behind."""
     for pid in processes.named("epmd", environment=("ERL_EPMD_PORT", str(port))):
         processes.end(pid, grace_s=5.0)
+
+
+def speaks_amqp(port: int) -> bool:
+    """Whether the broker greets a client; for a moment of its start it accepts connections only to close them."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=3) as client:
+            client.settimeout(3)
+            client.sendall(b"AMQP\x00\x00\x09\x01")
+            return client.recv(1) == b"\x01"  # the first method frame, Connection.Start
+    except OSError:
+        return False
 
 
 def _since(log: Path, position: int) -> bytes:

@@ -27,14 +27,17 @@ _PORT_TAKEN = re.compile("eaddrinuse|port_already_used|address already in use", 
 
 
 class Node:
-    """The node that lives in `home`. Any process may hold such an object: all see the same node.
+    """The node that lives in `home`, run by `package` or the RabbitMQ that is installed.
+
+    Any process may hold such an object: all see the same node.
 
     The node outlives the process that started it. Ports, name, data and logs stay over `stop`, `kill` and crashes,
     so clients find it again where it was; a port that somebody else has taken meanwhile is replaced, and said.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, package: Package | None = None) -> None:
         self.home = Path(home).absolute()
+        self._package = package
         self._state_file = self.home / "node.json"
         self._digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
         #: Names this folder on the command line of its Erlang process.
@@ -86,7 +89,7 @@ class Node:
         """
         if self.is_running():
             return
-        package = find_package()
+        package = self._package or find_package()
         if package is None:
             raise BrokerNotFound("no rabbitmq-server is installed here: install it, or set LAB_AMQP_URL")
         with self._exclusive():
@@ -98,7 +101,11 @@ class Node:
             self._end_all(grace_s=STOP_TIMEOUT_S)
 
     def kill(self) -> None:
-        """SIGKILL the Erlang process, as a crash would; returns when it is gone. For failure tests."""
+        """SIGKILL the Erlang process, as a crash would; returns when it is gone. For failure tests.
+
+        Confirmed messages survive in durable queues. A quorum queue itself survives if it is a second old: RabbitMQ
+        writes its list of them half a second after a change, and one that is missing there stays without leader.
+        """
         found = self._process()
         if found is not None:
             processes.end(found.pid, grace_s=STOP_TIMEOUT_S, signals=[signal.SIGKILL])
@@ -143,20 +150,18 @@ class Node:
         return state
 
     def _choose_ports(self, old: Ports | None) -> Ports:
-        fresh = iter(processes.free_ports(len(Ports.model_fields), seed=self._marker))
-        kept = old.model_dump() if old else {}
-        return Ports.model_validate(
-            {
-                name: kept[name] if name in kept and processes.port_is_free(kept[name]) else next(fresh)
-                for name in Ports.model_fields
-            }
-        )
+        names = list(Ports.model_fields)
+        kept = {name: port for name, port in (old.model_dump() if old else {}).items() if processes.port_is_free(port)}
+        # Our own ports are free as well while we are down: they must not be dealt out twice.
+        fresh = (port for port in processes.free_ports(2 * len(names), seed=self._marker) if port not in kept.values())
+        return Ports.model_validate({name: kept.get(name) or next(fresh) for name in names})
 
     def _wait_until_up(self, pid: int, *, timeout_s: float) -> bool:
-        def up_or_gone() -> bool:
-            return self._answers() or not processes.is_alive(pid)
+        def up() -> bool:
+            return self._answers() and erlang.speaks_amqp(self._known().ports.amqp)
 
-        return processes.wait_until(up_or_gone, timeout_s=timeout_s) and self._answers()
+        # A process that is gone ends the wait, it won't come up.
+        return processes.wait_until(lambda: up() or not processes.is_alive(pid), timeout_s=timeout_s) and up()
 
     def _remember(self, state: NodeState, pid: int) -> None:
         with Management(self.management_url) as management:

@@ -1,0 +1,60 @@
+"""Private nodes that a test may kill."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from node_support import Crashed, publish_durably, queue_is_on_disk, start_in_process
+
+from labs.broker import Management, find_package
+from labs.broker.node import Node
+from labs.processes import wait_until
+
+IN_CI = os.environ.get("CI", "") not in {"", "0", "false"}
+
+
+@pytest.fixture(scope="session")
+def installed() -> None:
+    """Skip, or in CI fail, where there is no RabbitMQ to run."""
+    if find_package() is None:
+        if IN_CI:
+            pytest.fail("no rabbitmq-server is installed, and CI must not skip")
+        pytest.skip("no rabbitmq-server is installed: `make setup` installs it")
+
+
+@pytest.fixture(scope="session")
+def crashed(installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crashed]:
+    home = tmp_path_factory.mktemp("with space") / "žluťoučký" / "broker"
+    node = Node(home)
+    try:
+        # Given two processes that start the same node at the same moment,
+        starters = [start_in_process(home), start_in_process(home)]
+        outputs = tuple(starter.communicate(timeout=100)[0] for starter in starters)
+        first_pid, first_url = node.pid, node.amqp_url
+        assert first_pid is not None, outputs
+        # and a confirmed message in a durable queue,
+        publish_durably(first_url)
+        assert wait_until(lambda: queue_is_on_disk(home), timeout_s=5)
+        # when the node is killed, its pid passes to a stranger, and its cookie becomes readable for all,
+        node.kill()
+        with subprocess.Popen(["/bin/sleep", "300"]) as stranger:
+            state = home / "node.json"
+            state.write_text(state.read_text().replace(str(first_pid), str(stranger.pid)))
+            (home / ".erlang.cookie").chmod(0o644)
+            # then it starts again.
+            said: list[str] = []
+            node.start(said.append)
+            statuses = tuple(starter.returncode for starter in starters)
+            yield Crashed(node, outputs, statuses, first_pid, first_url, stranger.pid, tuple(said))
+            stranger.kill()
+    finally:
+        node.stop()
+
+
+@pytest.fixture
+def management(crashed: Crashed) -> Iterator[Management]:
+    with Management(crashed.node.management_url) as client:
+        yield client
