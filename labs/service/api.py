@@ -6,24 +6,25 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import structlog
 import uvicorn
-from fastapi import FastAPI, Response
-from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
-from pydantic import BaseModel
+from fastapi import APIRouter, FastAPI
+from fastapi_offline import FastAPIOffline
 
 import labs
 from labs.broker import find
-from labs.errors import ConfigurationError, DatabaseUnavailable
+from labs.errors import ConfigurationError
 from labs.llm.client import ModelClient
+from labs.messaging.connection import check_url
 from labs.service.auth import Authenticator
-from labs.service.health import BrokerWatch, database_up
+from labs.service.body_limit import BodyLimit
+from labs.service.health import BrokerWatch
 from labs.service.limits import RateLimit
 from labs.service.middleware import Watch
-from labs.service.problems import add_problem_handlers
-from labs.service.runtime import announce, database_address, process_name, run_process
+from labs.service.problems import add_problem_handlers, describe_problems
+from labs.service.runtime import announce, database_address, process_name, run_process, schema_applied
+from labs.service.watching import watching
 from labs.settings import Settings
 from labs.store.database import Database
 from labs.store.hints import Listener, Ringer
@@ -33,18 +34,8 @@ from labs.systems.cover_letters import jobs as cover_letters
 from labs.systems.cover_letters.routes import CoverLetterApi, routes
 from labs.systems.job_worker import JOBS_HINT
 
-log = structlog.get_logger()
-
-JOBS = Gauge("lab_jobs", "Jobs by status.", ("system", "status"))
-OUTBOX = Gauge("lab_outbox_unpublished", "Messages that wait for the relay.")
-
-
-class Health(BaseModel):
-    """How the service and its dependencies are."""
-
-    status: str
-    database: str
-    broker: str
+#: Seconds that a start waits for the database.
+_PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -55,51 +46,70 @@ class _Parts:
     listener: Listener
     broker: BrokerWatch
     model: ModelClient
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def end_streams(self) -> None:
+        """Open streams would otherwise hold up the end of the process; their clients connect again."""
+        self.stopping.set()
+        self.listener.wake_all()
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application of these settings.
+    """The application of these settings; `app.state.end_streams()` ends its open streams.
 
     Raises:
-        ConfigurationError: no database, or a development secret beyond loopback.
+        ConfigurationError: no database, a development secret beyond loopback, or a LAB_AMQP_URL that is none.
     """
     settings.refuse_development_secret()
-    name = process_name("api")
-    url = database_address(settings)
-    database = Database(url, name=name, pool=settings.database_pool)
-    parts = _Parts(
-        database=database,
-        jobs=Jobs(database, cover_letters.TABLE),
-        outbox=Outbox(database),
-        listener=Listener(url, JOBS_HINT),
-        broker=BrokerWatch(_broker_url(settings), settings, name=name),
-        model=ModelClient(settings),
-    )
-    app = FastAPI(
+    if settings.amqp_url:
+        check_url(settings.amqp_url)
+    parts = _parts(settings)
+    app = FastAPIOffline(
         title="RabbitMQ Lab",
         version=labs.__version__,
         summary="Cover letters, written by a language model behind a queue.",
         lifespan=_lifespan(parts),
-        max_body_size=settings.max_body_bytes,
+        redoc_url=None,
+        redirect_slashes=False,
     )
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Watch)
     add_problem_handlers(app)
+    app.include_router(_cover_letter_routes(settings, parts))
+    app.include_router(watching(database=parts.database, jobs=parts.jobs, outbox=parts.outbox, broker=parts.broker))
+    describe_problems(app)
+    app.state.end_streams = parts.end_streams
+    return app
+
+
+def _parts(settings: Settings) -> _Parts:
+    name = process_name("api")
+    url = database_address(settings)
+    database = Database(url, name=name, pool=settings.database_pool)
+    return _Parts(
+        database=database,
+        jobs=Jobs(database, cover_letters.TABLE),
+        outbox=Outbox(database),
+        listener=Listener(url, JOBS_HINT),
+        broker=BrokerWatch(lambda: _broker_url(settings), settings, name=name),
+        model=ModelClient(settings),
+    )
+
+
+def _cover_letter_routes(settings: Settings, parts: _Parts) -> APIRouter:
     authenticate = Authenticator(settings)
-    app.include_router(
-        routes(
-            CoverLetterApi(
-                jobs=parts.jobs,
-                model=parts.model,
-                ringer=Ringer(database),
-                listener=parts.listener,
-                reader=authenticate,
-                requester=RateLimit(settings).limited(authenticate),
-                sync_concurrency=settings.sync_concurrency,
-            )
+    return routes(
+        CoverLetterApi(
+            jobs=parts.jobs,
+            model=parts.model,
+            ringer=Ringer(parts.database),
+            listener=parts.listener,
+            reader=authenticate,
+            requester=RateLimit(settings).limited(authenticate),
+            sync_concurrency=settings.sync_concurrency,
+            stopping=parts.stopping,
         )
     )
-    _add_watching(app, parts)
-    return app
 
 
 def _broker_url(settings: Settings) -> str | None:
@@ -111,51 +121,18 @@ def _lifespan(parts: _Parts) -> Callable[[FastAPI], contextlib.AbstractAsyncCont
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with parts.database, parts.listener, parts.model:
-            await _prepare(parts.database)
+            preparing = asyncio.create_task(schema_applied(parts.database, parts.stopping))
             watch = asyncio.create_task(parts.broker.run())
+            # Without a database it starts all the same, and answers 503 until there is one.
+            await asyncio.wait({preparing}, timeout=_PATIENCE_S)
             try:
                 yield
             finally:
+                preparing.cancel()
                 watch.cancel()
-                await asyncio.gather(watch, return_exceptions=True)
+                await asyncio.gather(preparing, watch, return_exceptions=True)
 
     return lifespan
-
-
-async def _prepare(database: Database) -> None:
-    """Apply the schema; without a database start all the same, and answer 503 until it is there."""
-    try:
-        await database.wait_until_up(timeout_s=10)
-        await database.apply_schema()
-    except DatabaseUnavailable as error:
-        log.warning("starting without a database", reason=str(error))
-
-
-def _add_watching(app: FastAPI, parts: _Parts) -> None:
-    @app.get("/healthz", tags=["watching"], summary="Whether the process lives")
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @app.get("/readyz", tags=["watching"], summary="Whether it can do its work")
-    async def readyz(response: Response) -> Health:
-        """503 without the database; `degraded` without the broker: jobs are accepted and wait."""
-        database = await database_up(parts.database)
-        if not database:
-            response.status_code = 503
-        status = "ok" if database and parts.broker.up else "degraded" if database else "unavailable"
-        return Health(status=status, database=_up(database), broker=_up(parts.broker.up))
-
-    @app.get("/metrics", tags=["watching"], summary="Prometheus metrics", response_class=Response)
-    async def metrics() -> Response:
-        with contextlib.suppress(DatabaseUnavailable):
-            for status, count in (await parts.jobs.counts()).items():
-                JOBS.labels("cover_letters", status.value).set(count)
-            OUTBOX.set(await parts.outbox.unpublished())
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-
-def _up(up: bool) -> str:
-    return "up" if up else "down"
 
 
 def run_api(settings: Settings) -> None:
@@ -182,6 +159,7 @@ def run_api(settings: Settings) -> None:
             serving = tasks.create_task(server.serve(sockets=[listening]))
             stopping = tasks.create_task(stop.wait())
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            app.state.end_streams()
             server.should_exit = True
             stopping.cancel()
 

@@ -1,17 +1,20 @@
 """Bearer tokens: HS256, with an audience and an expiry that are checked, and nothing else accepted."""
 
-from __future__ import annotations
-
-from typing import Any
+import re
+from typing import Annotated, Any
 
 import jwt
-from fastapi import HTTPException, Request
+from fastapi import HTTPException, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from labs.service.tokens import ALGORITHM
 from labs.settings import Settings
 from labs.systems.user import User
 
 _LARGEST_USER_ID = 2**31 - 1
+
+# auto_error is off because its answer would lack what we say of each case.
+_BEARER = HTTPBearer(bearerFormat="JWT", description="From `python -m labs token`.", auto_error=False)
 
 
 class Authenticator:
@@ -21,11 +24,10 @@ class Authenticator:
         self._secret = settings.signing_secret()
         self._audience = settings.jwt_audience
 
-    async def __call__(self, request: Request) -> User:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
+    async def __call__(self, given: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]) -> User:
+        if given is None:
             raise _unauthorized("a bearer token is needed: python -m labs token")
-        return self.user(token.strip())
+        return self.user(given.credentials.strip())
 
     def user(self, token: str) -> User:
         """The user that a token names.
@@ -52,10 +54,11 @@ class Authenticator:
 
 def _user(claims: dict[str, Any]) -> User:
     subject = str(claims["sub"])
-    if not (subject.isascii() and subject.isdigit()) or not 0 < int(subject) <= _LARGEST_USER_ID:
+    # Ten digits at most: int() refuses thousands of them with an error of its own.
+    if not re.fullmatch("[0-9]{1,10}", subject) or not 0 < int(subject) <= _LARGEST_USER_ID:
         raise _unauthorized("the token's subject is not a user id")
     email = claims.get("email")
-    return User(int(subject), email[:320] if isinstance(email, str) and "\x00" not in email else None)
+    return User(int(subject), email[:320] if isinstance(email, str) and email.isprintable() else None)
 
 
 def _unauthorized(detail: str) -> HTTPException:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections.abc import Callable
 
 from labs.errors import BrokerError, DatabaseUnavailable
 from labs.messaging.connection import Connection
@@ -11,26 +13,37 @@ from labs.settings import Settings
 from labs.store.database import Database
 from labs.telemetry import DEPENDENCY_UP
 
+#: Seconds between two looks for a broker that was never there.
+_LOOK_S = 5.0
+
 
 class BrokerWatch:
     """Holds a connection that does nothing but show whether the broker is there."""
 
-    def __init__(self, url: str | None, settings: Settings, *, name: str) -> None:
-        self._url = url
+    def __init__(self, find_url: Callable[[], str | None], settings: Settings, *, name: str) -> None:
+        self._find_url = find_url
         self._settings = settings
         self._name = name
         self.up = False
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        if self._url is not None:
-            await keep_connected(
-                self._url,
-                self._session,
-                name=self._name,
-                heartbeat_s=self._settings.heartbeat_s,
-                timeout_s=self._settings.publish_timeout_s,
-            )
+        self._set(up=False)
+        await keep_connected(
+            await self._url(),
+            self._session,
+            name=self._name,
+            heartbeat_s=self._settings.heartbeat_s,
+            timeout_s=self._settings.publish_timeout_s,
+        )
+
+    async def _url(self) -> str:
+        """The broker's address, once there is one: the API may have been started before it."""
+        while True:
+            url = await asyncio.to_thread(self._find_url)
+            if url is not None:
+                return url
+            await asyncio.sleep(_LOOK_S)
 
     async def _session(self, connection: Connection) -> BrokerError:
         self._set(up=True)

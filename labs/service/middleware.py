@@ -1,4 +1,4 @@
-"""Around every request: its duration by route and status, and headers that keep browsers from guessing."""
+"""Around every request: its duration by route and status, safe headers, and an answer even to a bug of ours."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from labs.service.problems import unexpected
 from labs.telemetry import HTTP_SECONDS
 
 _UNKNOWN_ROUTE = "none"
@@ -23,7 +24,7 @@ class Watch:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        status = 500
+        status = 0
 
         async def watched(message: Message) -> None:
             nonlocal status
@@ -36,7 +37,17 @@ class Watch:
 
         try:
             await self._app(scope, receive, watched)
+        except Exception as error:
+            response = unexpected(error, route=_route(scope))
+            if status:
+                raise  # an answer that has begun can't be taken back: the server breaks the connection off
+            # Answered here and not further out, where the server would break off a connection that is still good.
+            await response(scope, receive, watched)
         finally:
-            # The route's template, not the path: ids in labels would grow without bound.
-            route = getattr(scope.get("route"), "path", _UNKNOWN_ROUTE)
-            HTTP_SECONDS.labels(scope["method"], route, str(status)).observe(time.perf_counter() - started)
+            duration_s = time.perf_counter() - started
+            HTTP_SECONDS.labels(scope["method"], _route(scope), str(status or "none")).observe(duration_s)
+
+
+def _route(scope: Scope) -> str:
+    """The route's template, not the path: ids in labels would grow without bound."""
+    return getattr(scope.get("route"), "path", _UNKNOWN_ROUTE)

@@ -72,6 +72,8 @@ class Database:
         try:
             async with self._pool.connection() as connection:
                 yield connection
+        except psycopg.errors.UndefinedTable as error:
+            raise DatabaseUnavailable("the database has no tables yet: start a worker") from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             self._drop_broken_connections()
             raise DatabaseUnavailable(f"the database doesn't answer: {_first_line(error)}") from error

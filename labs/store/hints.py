@@ -90,6 +90,10 @@ class Listener:
             if not self._waiters[topic]:
                 del self._waiters[topic]
 
+    def wake_all(self) -> None:
+        """Set every event, as a hint about each topic would."""
+        self._wake(list(self._waiters))
+
     async def _listen(self) -> None:
         while True:
             try:

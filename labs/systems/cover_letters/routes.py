@@ -1,29 +1,38 @@
 """The HTTP routes of the cover-letter system; a 202 means that the job and its message are committed."""
 
 import asyncio
-import base64
-import binascii
+import contextlib
 import hashlib
-import json
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from labs.errors import DatabaseUnavailable
 from labs.llm.client import ModelClient
 from labs.llm.prompt import cover_letter_prompt
 from labs.messaging.message import now
 from labs.store.hints import Listener, Ringer, wait_for_hint
-from labs.store.jobs import Job, Jobs, JobStatus
+from labs.store.jobs import Job, Jobs
 from labs.store.outbox import OUTBOX_HINT
 from labs.systems.cover_letters.jobs import command
-from labs.systems.cover_letters.messages import GenerateCoverLetter, Tone
+from labs.systems.cover_letters.messages import GenerateCoverLetter
+from labs.systems.cover_letters.views import (
+    EXAMPLE_ID,
+    Accepted,
+    CoverLetterRequest,
+    JobPage,
+    JobView,
+    Letter,
+    cursor_after,
+    read_cursor,
+    summary,
+    view,
+)
+from labs.systems.problem import documented
 from labs.systems.user import User
 from labs.telemetry import new_traceparent
 
@@ -32,65 +41,12 @@ PREFIX = "/api/cover-letter"
 #: Seconds after which a stream of events looks by itself, and after which it shows that it lives.
 _POLL_S = 2.0
 
-_EXAMPLE_JOB = "ACME Corp is looking for a Backend Engineer with Python, RabbitMQ and PostgreSQL."
-_EXAMPLE_CV = "Ada Lovelace\n5 years of Python\nCut latency of an order pipeline by 40 % with RabbitMQ"
-_EXAMPLE_ID = "0b0e7f0e-3c55-4c4e-9a44-5f0d8a0f6f1e"
-
-# A NUL can't be stored in PostgreSQL's text; the pattern refuses it with the field's name.
-_Text = StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00]*$")
-
-
-class CoverLetterRequest(BaseModel):
-    """What a letter is written from."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"example": {"jobDescription": _EXAMPLE_JOB, "cvText": _EXAMPLE_CV, "tone": "professional"}},
-    )
-
-    jobDescription: Annotated[str, _Text, Field(max_length=20_000)]
-    cvText: Annotated[str, _Text, Field(max_length=50_000)]
-    tone: Tone = Tone.PROFESSIONAL
-
-
-class Accepted(BaseModel):
-    """The answer to a request for a letter."""
-
-    model_config = ConfigDict(json_schema_extra={"example": {"jobId": _EXAMPLE_ID, "status": "pending"}})
-
-    jobId: str
-    status: JobStatus
-
-
-class JobSummary(BaseModel):
-    """A job in a list."""
-
-    jobId: str
-    status: JobStatus
-    createdAt: datetime
-    updatedAt: datetime
-    completedAt: datetime | None = None
-
-
-class JobView(JobSummary):
-    """A job with its letter, or with the reason why there is none."""
-
-    attempts: int
-    coverLetter: str | None = None
-    errorMessage: str | None = None
-
-
-class JobPage(BaseModel):
-    """Jobs, newest first; `nextCursor` asks for the page after this one."""
-
-    jobs: list[JobSummary]
-    nextCursor: str | None = None
-
-
-class Letter(BaseModel):
-    """A letter written while the caller waited."""
-
-    coverLetter: str
+_ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {
+        "description": "Committed",
+        "headers": {"Location": {"description": "Where the job's status is.", "schema": {"type": "string"}}},
+    }
+}
 
 
 @dataclass(frozen=True)
@@ -105,6 +61,7 @@ class CoverLetterApi:
         reader: a dependency that gives the user of a request.
         requester: the same, counted against the user's limit.
         sync_concurrency: most synchronous generations at once.
+        stopping: set when streams are to end; the listener must be woken then.
     """
 
     jobs: Jobs
@@ -114,6 +71,7 @@ class CoverLetterApi:
     reader: Callable[..., Any]
     requester: Callable[..., Any]
     sync_concurrency: int
+    stopping: asyncio.Event
 
 
 def routes(api: CoverLetterApi) -> APIRouter:
@@ -128,7 +86,9 @@ def _add_requests(router: APIRouter, api: CoverLetterApi) -> None:
     generating = asyncio.Semaphore(api.sync_concurrency)
     requester = Annotated[User, Depends(api.requester)]
 
-    @router.post("", status_code=202, summary="Ask for a letter", responses={202: {"description": "Committed"}})
+    @router.post(
+        "", status_code=202, summary="Ask for a letter", responses=_ACCEPTED | documented(401, 413, 415, 422, 429, 503)
+    )
     async def generate(
         request: CoverLetterRequest,
         response: Response,
@@ -142,7 +102,11 @@ def _add_requests(router: APIRouter, api: CoverLetterApi) -> None:
         response.headers["Location"] = f"{PREFIX}/status/{job.job_id}"
         return Accepted(jobId=job.job_id, status=job.status)
 
-    @router.post("/sync", summary="Wait for a letter (the old way, to compare)")
+    @router.post(
+        "/sync",
+        summary="Wait for a letter (the old way, to compare)",
+        responses=documented(401, 413, 415, 422, 429, 502, 503),
+    )
     async def generate_sync(request: CoverLetterRequest, user: requester) -> Letter:  # noqa: ARG001
         """Holds the connection while the model writes; nothing is stored, and a failure is the caller's to repeat."""
         if generating.locked():
@@ -155,41 +119,58 @@ def _add_requests(router: APIRouter, api: CoverLetterApi) -> None:
 
 def _add_reading(router: APIRouter, api: CoverLetterApi) -> None:
     reader = Annotated[User, Depends(api.reader)]
-    job_id_path = Annotated[str, Path(max_length=255, examples=[_EXAMPLE_ID])]
+    job_id_path = Annotated[str, Path(max_length=255, pattern="^[!-~]+$", examples=[EXAMPLE_ID])]
 
-    @router.get("/status/{jobId}", summary="A job and its letter", response_model_exclude_none=True)
+    @router.get(
+        "/status/{jobId}",
+        summary="A job and its letter",
+        response_model_exclude_none=True,
+        responses=documented(401, 404, 422, 503),
+    )
     async def status(jobId: job_id_path, user: reader) -> JobView:
-        return _view(await api.jobs.get(jobId, user_id=user.id))
+        return view(await api.jobs.get(jobId, user_id=user.id))
 
-    @router.get("/jobs", summary="Your jobs, newest first", response_model_exclude_none=True)
+    @router.get(
+        "/jobs",
+        summary="Your jobs, newest first",
+        response_model_exclude_none=True,
+        responses=documented(401, 422, 503),
+    )
     async def jobs(
         user: reader,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=200, description="`nextCursor` of the page before.")] = None,
     ) -> JobPage:
-        page = await api.jobs.newest(user_id=user.id, limit=limit + 1, before=_read_cursor(cursor))
+        page = await api.jobs.newest(user_id=user.id, limit=limit + 1, before=read_cursor(cursor))
         return JobPage(
-            jobs=[_summary(job) for job in page[:limit]],
-            nextCursor=_cursor(page[limit - 1]) if len(page) > limit else None,
+            jobs=[summary(job) for job in page[:limit]],
+            nextCursor=cursor_after(page[limit - 1]) if len(page) > limit else None,
         )
 
     # The job is looked up before the stream starts, so that an unknown one is a 404 and not a stream.
     async def own_job(jobId: job_id_path, user: reader) -> Job:
         return await api.jobs.get(jobId, user_id=user.id)
 
-    @router.get("/status/{jobId}/events", summary="A job's changes as they happen", response_class=EventSourceResponse)
+    @router.get(
+        "/status/{jobId}/events",
+        summary="A job's changes as they happen",
+        response_class=EventSourceResponse,
+        responses=documented(401, 404, 422, 503),
+    )
     async def events(job: Annotated[Job, Depends(own_job)]) -> AsyncIterator[ServerSentEvent]:
-        """Server-sent events named `status`, each with the job; the last one is terminal and ends the stream."""
+        """Server-sent events named `status`, each with the job; the last one is terminal and ends the stream.
+
+        The first one is how the job stands now, so whoever was cut off only has to connect again.
+        """
         with api.listener.subscribe(job.job_id) as hint:
             last = None
-            while True:
-                current = await api.jobs.get(job.job_id, user_id=job.user_id)
-                if (current.status, current.attempts) != last:
-                    last = (current.status, current.attempts)
-                    yield ServerSentEvent(
-                        event="status", data=_view(current).model_dump(mode="json", exclude_none=True)
-                    )
-                if current.status.terminal:
+            while not api.stopping.is_set():
+                with contextlib.suppress(DatabaseUnavailable):  # the stream outlives it: the next look may succeed
+                    job = await api.jobs.get(job.job_id, user_id=job.user_id)
+                if (job.status, job.attempts) != last:
+                    last = (job.status, job.attempts)
+                    yield ServerSentEvent(event="status", data=view(job).model_dump(mode="json", exclude_none=True))
+                if job.status.terminal:
                     return
                 await wait_for_hint(hint, timeout_s=_POLL_S)
 
@@ -216,37 +197,3 @@ async def _create(api: CoverLetterApi, request: CoverLetterRequest, user: User, 
     if created.new:
         api.ringer.ring(OUTBOX_HINT)
     return created.job
-
-
-def _summary(job: Job) -> JobSummary:
-    return JobSummary(
-        jobId=job.job_id,
-        status=job.status,
-        createdAt=job.created_at,
-        updatedAt=job.updated_at,
-        completedAt=job.completed_at,
-    )
-
-
-def _view(job: Job) -> JobView:
-    return JobView(
-        **_summary(job).model_dump(),
-        attempts=job.attempts,
-        coverLetter=job.result,
-        errorMessage=job.error_message,
-    )
-
-
-def _cursor(job: Job) -> str:
-    return base64.urlsafe_b64encode(json.dumps([job.created_at.isoformat(), job.job_id]).encode()).decode()
-
-
-def _read_cursor(cursor: str | None) -> tuple[datetime, str] | None:
-    if cursor is None:
-        return None
-    try:
-        created_at, job_id = json.loads(base64.urlsafe_b64decode(cursor))
-        return datetime.fromisoformat(created_at), str(job_id)
-    except (ValueError, TypeError, binascii.Error):
-        problem = {"loc": ("query", "cursor"), "msg": "is not a cursor from `nextCursor`", "type": "value_error"}
-        raise RequestValidationError([problem]) from None

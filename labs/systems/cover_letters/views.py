@@ -1,0 +1,135 @@
+"""What the HTTP routes take and give: models, examples for the OpenAPI document, and the cursor of a list."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+from typing import Annotated
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic.config import JsonDict
+
+from labs.store.jobs import Job, JobStatus
+from labs.systems.cover_letters.messages import Tone
+
+_EXAMPLE_JOB = "ACME Corp is looking for a Backend Engineer with Python, RabbitMQ and PostgreSQL."
+_EXAMPLE_CV = "Ada Lovelace\n5 years of Python\nCut latency of an order pipeline by 40 % with RabbitMQ"
+EXAMPLE_ID = "0b0e7f0e-3c55-4c4e-9a44-5f0d8a0f6f1e"
+_EXAMPLE_LETTER = "Dear ACME Corp team, ... Yours sincerely, Ada Lovelace"
+_EXAMPLE_SUMMARY: JsonDict = {
+    "jobId": EXAMPLE_ID,
+    "status": "completed",
+    "createdAt": "2026-11-22T09:30:00.000000Z",
+    "updatedAt": "2026-11-22T09:30:12.500000Z",
+    "completedAt": "2026-11-22T09:30:12.500000Z",
+}
+
+
+#: When the last job of a page was made, and its id.
+_CURSOR = TypeAdapter(tuple[AwareDatetime, Annotated[str, StringConstraints(pattern=r"^[!-~]{1,255}$")]])
+
+# A NUL can't be stored in PostgreSQL's text; the pattern refuses it with the field's name.
+_Text = StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00]*$")
+
+
+class CoverLetterRequest(BaseModel):
+    """What a letter is written from."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"jobDescription": _EXAMPLE_JOB, "cvText": _EXAMPLE_CV, "tone": "professional"}},
+    )
+
+    jobDescription: Annotated[str, _Text, Field(max_length=20_000)]
+    cvText: Annotated[str, _Text, Field(max_length=50_000)]
+    tone: Tone = Tone.PROFESSIONAL
+
+
+class Accepted(BaseModel):
+    """The answer to a request for a letter."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"jobId": EXAMPLE_ID, "status": "pending"}})
+
+    jobId: str
+    status: JobStatus
+
+
+class JobSummary(BaseModel):
+    """A job in a list."""
+
+    jobId: str
+    status: JobStatus
+    createdAt: datetime
+    updatedAt: datetime
+    completedAt: datetime | None = None
+
+
+class JobView(JobSummary):
+    """A job with its letter, or with the reason why there is none."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {**_EXAMPLE_SUMMARY, "attempts": 1, "coverLetter": _EXAMPLE_LETTER}}
+    )
+
+    attempts: int
+    coverLetter: str | None = None
+    errorMessage: str | None = None
+
+
+class JobPage(BaseModel):
+    """Jobs, newest first; `nextCursor` asks for the page after this one."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"jobs": [_EXAMPLE_SUMMARY]}})
+
+    jobs: list[JobSummary]
+    nextCursor: str | None = None
+
+
+class Letter(BaseModel):
+    """A letter written while the caller waited."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"coverLetter": _EXAMPLE_LETTER}})
+
+    coverLetter: str
+
+
+def summary(job: Job) -> JobSummary:
+    """A job for a list."""
+    return JobSummary(
+        jobId=job.job_id,
+        status=job.status,
+        createdAt=job.created_at,
+        updatedAt=job.updated_at,
+        completedAt=job.completed_at,
+    )
+
+
+def view(job: Job) -> JobView:
+    """A job for its owner."""
+    return JobView(
+        **summary(job).model_dump(),
+        attempts=job.attempts,
+        coverLetter=job.result,
+        errorMessage=job.error_message,
+    )
+
+
+def cursor_after(job: Job) -> str:
+    """The cursor of the page that begins after this job."""
+    return base64.urlsafe_b64encode(_CURSOR.dump_json((job.created_at, job.job_id))).decode()
+
+
+def read_cursor(cursor: str | None) -> tuple[datetime, str] | None:
+    """The place in the list where a page ended.
+
+    Raises:
+        RequestValidationError: it is not one that we gave.
+    """
+    if cursor is None:
+        return None
+    try:
+        return _CURSOR.validate_json(base64.urlsafe_b64decode(cursor))
+    except ValueError:  # also base64's and pydantic's own
+        problem = {"loc": ("query", "cursor"), "msg": "is not a cursor from `nextCursor`", "type": "value_error"}
+        raise RequestValidationError([problem]) from None
