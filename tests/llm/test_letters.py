@@ -71,6 +71,12 @@ def test_huge_documents_take_bounded_time(text: str) -> None:
     assert time.perf_counter() - started < 1
 
 
+def test_only_the_first_part_of_a_huge_document_is_read() -> None:
+    skill = "\nErlang\n"
+    assert "Erlang" in letter(JOB + skill, CV + skill)
+    assert "Erlang" not in letter(JOB + " " * 20_000 + skill, CV + skill)
+
+
 def test_any_other_prompt_is_answered_with_a_summary_of_itself() -> None:
     text = summarise([ChatMessage("system", "Be kind."), ChatMessage("user", "I repair violins. I live in Oslo.")])
     assert "7 words" in text

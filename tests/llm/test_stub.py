@@ -2,7 +2,6 @@ import asyncio
 import json
 import signal
 import socket
-import subprocess
 
 import httpx
 import openai
@@ -121,6 +120,15 @@ def test_requests_sent_at_once_on_one_connection_are_answered_in_turn(stub: Stub
     assert received.index(b"HTTP/1.1 200") < received.index(b"HTTP/1.1 404")
 
 
+def test_a_reset_is_a_real_one(stub: StubModel) -> None:
+    stub.set_dials(errors=ErrorRates(reset=1))
+    url, body = httpx.URL(stub.base_url), b'{"model":"m","messages":[{"role":"user","content":"x"}]}'
+    with socket.create_connection((url.host, url.port or 0), timeout=5) as raw:
+        raw.sendall(b"POST /v1/chat/completions HTTP/1.1\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+        with pytest.raises(ConnectionResetError):
+            raw.recv(1000)
+
+
 # The letter
 
 
@@ -226,7 +234,7 @@ async def test_calls_take_the_time_that_the_dials_say(stub: StubModel, client: M
     for call in stub.ledger().calls:
         assert call.ended_ns is not None
         expected_ms = dice.throw()[0]
-        assert expected_ms - 2 <= (call.ended_ns - call.started_ns) / 1e6 < expected_ms + 400
+        assert expected_ms - 2 <= (call.ended_ns - call.started_ns) / 1e6 < expected_ms + 1500
 
 
 # The process
@@ -273,15 +281,14 @@ def test_initial_dials_come_from_the_settings() -> None:
         run_stub(load_settings(stub_dials='{"errors": {"reset": 3}}'))
 
 
-def test_the_first_line_of_output_says_the_address(stub_process: str) -> None:
+def test_the_first_line_of_output_says_the_address_and_the_default_pace_is_human() -> None:
     process = start_stub("--port", "0")
     try:
         assert process.stdout is not None
         line = json.loads(process.stdout.readline())
         assert line["url"] == f"http://127.0.0.1:{line['port']}"
-        assert httpx.get(f"{line['url']}/healthz").status_code == 200
-        assert StubModel(line["url"]).dials() == Dials()
+        with StubModel(line["url"]) as stub:
+            assert stub.dials().latency == LogNormal(median_ms=800, sigma=0.5)
     finally:
         process.terminate()
         process.communicate(timeout=5)
-    assert isinstance(process, subprocess.Popen)
