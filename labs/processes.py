@@ -146,7 +146,8 @@ def spawn(
 
 def find(pid: int | None, *, marker: str) -> FoundProcess | None:
     """The process of that pid, if it runs and is ours."""
-    if pid is None:
+    # PostgreSQL writes a negative one while it is being set up.
+    if pid is None or pid <= 0:
         return None
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(pid)

@@ -73,11 +73,22 @@ def _since(log: Path, position: int) -> bytes:
         return b""
 
 
+def remove_alias(home: Path, *, marker: str) -> None:
+    """Remove what `launch` has put into /tmp for a folder with accents, if it has."""
+    alias = _alias(marker)
+    if alias.is_symlink() and alias.readlink() == home:
+        alias.unlink()
+
+
+def _alias(marker: str) -> Path:
+    return Path("/tmp") / f"{marker}-{os.getuid()}"  # noqa: S108 (its owner and target are checked)
+
+
 def _ascii_alias(home: Path, marker: str) -> Path:
     """The folder under a name that RabbitMQ can handle: 3.10 fails at characters beyond ASCII."""
     if str(home).isascii():
         return home
-    alias = Path("/tmp") / f"{marker}-{os.getuid()}"  # noqa: S108 (its owner and target are checked)
+    alias = _alias(marker)
     with contextlib.suppress(FileExistsError):
         alias.symlink_to(home)
     if not alias.is_symlink() or alias.lstat().st_uid != os.getuid() or alias.readlink() != home:

@@ -192,6 +192,7 @@ class Node:
             state = self._state()
             if state is not None:
                 erlang.end_port_mapper(state.ports.epmd)
+            erlang.remove_alias(self.home, marker=self._marker)
         except PermissionError as error:
             problem = f"the RabbitMQ of {self.home} belongs to another user: stop it as that user"
             raise BrokerUnavailable(problem) from error

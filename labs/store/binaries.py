@@ -65,7 +65,7 @@ class Place:
 
 
 def place_for(home: Path) -> Place:
-    """Where the server of this folder lives: there, unless we are root and its user can't get there.
+    """Where the server of this folder lives or would live: there, unless we are root and its user can't get there.
 
     Raises:
         DatabaseUnavailable: the wheel is missing, or root can't make the user.
@@ -107,15 +107,10 @@ def _account() -> Account:
 
 
 def _reachable_data(home: Path, account: Account) -> Path:
-    home.mkdir(parents=True, exist_ok=True)
-    if account.can("-x", home):
+    existing = next(folder for folder in (home, *home.parents) if folder.exists())
+    if account.can("-x", existing):
         return home / "data"
-    digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
-    data = REACHABLE / digest / "data"
-    data.parent.mkdir(parents=True, exist_ok=True)
-    # So that whoever finds it knows whose it is, and `make clean` can remove it.
-    (data.parent / "belongs-to").write_text(f"{home}\n")
-    return data
+    return REACHABLE / hashlib.sha256(os.fsencode(home)).hexdigest()[:12] / "data"
 
 
 def _copy(wheel: Path) -> Path:

@@ -32,13 +32,16 @@ STOP_TIMEOUT_S = 20.0
 _DATABASE = "lab"
 _USER = "lab"
 
+#: Of the socket's name; there is no TCP port.
+_PORT = 5432
+
 #: A socket's whole path has 107 bytes on Linux and 103 on macOS; ours ends in `/.s.PGSQL.5432.lock`.
 _SOCKET_FOLDER_BYTES = 80
 
 #: Everything else is PostgreSQL's default; above all fsync stays on: a commit is a commit.
 _CONFIGURATION = {
     "listen_addresses": "",
-    "port": "5432",
+    "port": str(_PORT),
     "max_connections": "200",
     "shared_buffers": "128MB",
     "unix_socket_permissions": "0700",
@@ -84,7 +87,9 @@ class PostgresServer:
 
     def url_of(self, database: str) -> str:
         """URL of one of its databases."""
-        return f"postgresql://{_USER}@/{quote(database, safe='')}?host={quote(str(self._socket_folder()), safe='')}"
+        folder = quote(str(self._socket_folder()), safe="")
+        # The port is said because a PGPORT in the user's environment would count otherwise.
+        return f"postgresql://{_USER}@/{quote(database, safe='')}?host={folder}&port={_PORT}"
 
     def is_running(self) -> bool:
         """Whether it runs and answers."""
@@ -103,6 +108,8 @@ class PostgresServer:
         with self._exclusive():
             if self.is_running():
                 return
+            # The folder exists by now, and a strict umask may have closed it to the server's user.
+            self._found_place = None
             found = self._process()
             if found is None:
                 self._bury_predecessor()
@@ -140,6 +147,7 @@ class PostgresServer:
     def remove(self) -> None:
         """Stop it and delete its data, wherever that is."""
         self.stop()
+        shutil.rmtree(self._socket_folder(), ignore_errors=True)
         shutil.rmtree(self.data, ignore_errors=True)
         if self.data.parent != self.home:
             shutil.rmtree(self.data.parent, ignore_errors=True)
@@ -157,6 +165,9 @@ class PostgresServer:
         # An initdb that was killed leaves a folder that a second one refuses.
         shutil.rmtree(self.data, ignore_errors=True)
         self._own(self.data)
+        if self.data.parent != self.home:
+            # So that whoever finds it there knows whose it is.
+            (self.data.parent / "belongs-to").write_text(f"{self.home}\n")
         outcome = self._place.account.run(
             [
                 str(self._place.programs / "initdb"),
@@ -216,8 +227,8 @@ class PostgresServer:
         PostgreSQL would take a pid that now belongs to a stranger for a running server, and refuse to start.
         """
         for pid in processes.named("postgres", directory=self.data):
-            processes.end(pid, grace_s=5.0, signals=[signal.SIGQUIT, signal.SIGKILL])
-        for claim in (self.data / "postmaster.pid", self._socket_folder() / ".s.PGSQL.5432.lock"):
+            processes.end(pid, grace_s=5.0, signals=[signal.SIGKILL])
+        for claim in (self.data / "postmaster.pid", self._socket_folder() / f".s.PGSQL.{_PORT}.lock"):
             claim.unlink(missing_ok=True)
 
     def _process(self) -> FoundProcess | None:
