@@ -85,5 +85,7 @@ def _run(*command: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
     done = subprocess.run(
         command, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=timeout_s, check=False
     )
-    assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+    # A build says much before it fails.
+    end = "\n".join((done.stdout + done.stderr).splitlines()[-30:])
+    assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{end}"
     return done.stdout
