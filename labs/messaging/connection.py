@@ -99,7 +99,10 @@ class Channel:
         """Fetch one message without consuming, or None if the queue is empty."""
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.raw.add_callback(lambda _: _settle(reply, None), [Basic.GetEmpty], one_shot=True)
-        self.raw.basic_get(queue, callback=lambda _, *message: _settle(reply, message))
+        try:
+            self.raw.basic_get(queue, callback=lambda _, *message: _settle(reply, message))
+        except exceptions.AMQPError as error:
+            raise translate(error) from error
         await asyncio.wait({reply, self.closed}, return_when=asyncio.FIRST_COMPLETED)
         if not reply.done():
             raise self.closed.result()
@@ -215,6 +218,8 @@ def check_url(url: str) -> None:
 
 
 def _parameters(url: str, *, name: str, heartbeat_s: int, timeout_s: float) -> URLParameters:
+    if not url.startswith(("amqp://", "amqps://")):
+        raise ConfigurationError("this is not an AMQP URL (amqp://user:password@host:5672/vhost)")
     try:
         parameters = URLParameters(url)
     except (ValueError, TypeError, KeyError) as error:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 import structlog
 from pika import exceptions
@@ -143,10 +146,14 @@ class Consumer:
         channel = await connection.channel()
         await declare(channel, self._config.topology)
         await channel.set_prefetch(self._config.prefetch)
+        if self._stopping.is_set():  # what it took now it could only give back, again and again
+            return await channel.closed
         self._tag = await channel.consume(self._config.queue, lambda _, *rest: self._accept(channel, *rest))
         self._channel = channel
         self.statistics.connects += 1
         log.info("consuming", queue=self._config.queue, prefetch=self._config.prefetch)
+        if self._stopping.is_set():  # told so while the broker was asked
+            await channel.cancel(self._tag)
         return await channel.closed
 
     async def stop(self, *, grace_s: float) -> None:
@@ -215,6 +222,8 @@ class Consumer:
                 # Held, unacknowledged: with all of the prefetch held, the consumer is paused.
                 log.warning("dependency down, holding the message", queue=delivery.queue, error=str(error))
                 await backoff.wait()
+                if not channel.is_open:
+                    raise _ChannelLost from None
                 continue
             except Deferred as error:
                 await self._defer(channel, delivery, error)
@@ -234,7 +243,7 @@ class Consumer:
         message = delivery.message
         asked_s = error.retry_after_s if isinstance(error, TransientError) else None
         if not isinstance(error, TransientError):
-            log.exception("the handler failed unexpectedly", message_id=message.message_id, exc_info=error)
+            log.error("the handler failed unexpectedly", message_id=message.message_id, **where(error))
         delay_ms = self._config.policy.delay_ms(message.attempt, at_least_s=asked_s)
         if delay_ms is None:
             await self._bury(channel, delivery, describe(error))
@@ -256,8 +265,24 @@ class Consumer:
             "dead-lettered", message_id=message.message_id, queue=delivery.queue, attempt=message.attempt, reason=reason
         )
         await self._persist(channel, lambda: self._bury_raw(message.properties(), message.body, reason))
-        if self._on_dead_letter is not None:
-            await self._on_dead_letter(delivery, reason)
+        await self._tell(delivery, reason)
+
+    async def _tell(self, delivery: Delivery, reason: str) -> None:
+        """Tell that the message is in the dead-letter queue; waits for what telling needs."""
+        backoff = Backoff(first_s=0.2, cap_s=3.0)
+        while self._on_dead_letter is not None:
+            try:
+                await self._on_dead_letter(delivery, reason)
+            except DependencyDown as error:
+                log.warning("dependency down, holding the message", queue=delivery.queue, error=str(error))
+                await backoff.wait()
+                continue
+            except Exception as error:
+                # The letter is safe; holding its original would stop the queue for nothing.
+                log.error(  # noqa: TRY400 - a traceback ends in the text
+                    "a dead letter was not told of", message_id=delivery.message.message_id, **where(error)
+                )
+            return
 
     async def _bury_raw(self, properties: BasicProperties, body: bytes, reason: str) -> None:
         await dead_letter(self._publisher, properties, body, queue=self._config.queue, reason=reason)
@@ -305,3 +330,9 @@ def describe(error: Exception) -> str:
     if isinstance(error, TransientError | PermanentError):
         return f"{type(error).__name__}: {error}"[:300]
     return f"unexpected {type(error).__name__}"
+
+
+def where(error: Exception) -> dict[str, Any]:
+    """For the log: what kind of error it was and the places it came through, without its text, which may quote data."""
+    frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+    return {"error": type(error).__name__, "frames": frames[-8:]}

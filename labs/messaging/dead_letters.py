@@ -16,7 +16,7 @@ from pika.spec import Basic, BasicProperties
 
 from labs.errors import MessageError
 from labs.messaging.connection import Channel, Connection
-from labs.messaging.message import PERSISTENT, decode, now
+from labs.messaging.message import LINE_LENGTH, PERSISTENT, TRAIL_LENGTH, decode, now
 from labs.messaging.publisher import Publisher
 from labs.messaging.topology import DEFAULT_EXCHANGE
 
@@ -57,7 +57,7 @@ async def dead_letter(
     """
     headers = {
         **carried(properties),
-        "dead-letter-reason": reason[:500],
+        "dead-letter-reason": reason[:LINE_LENGTH],
         "dead-letter-queue": queue,
         "dead-letter-at": now().isoformat(),
     }
@@ -68,7 +68,16 @@ async def dead_letter(
 
 def carried(properties: BasicProperties) -> dict[str, Any]:
     """The headers that may travel on."""
-    return {name: value for name, value in (properties.headers or {}).items() if name in CARRIED_HEADERS}
+    return {name: _sendable(value) for name, value in (properties.headers or {}).items() if name in CARRIED_HEADERS}
+
+
+def _sendable(value: object) -> object:
+    """The value if it is of our kinds, else its text: pika can receive values, such as floats, that it can't send."""
+    if isinstance(value, int) and abs(value) < 2**63:
+        return value
+    if isinstance(value, list):
+        return [str(line)[:LINE_LENGTH] for line in value[-TRAIL_LENGTH:]]
+    return str(value)[:LINE_LENGTH]
 
 
 def republished(properties: BasicProperties, headers: dict[str, Any]) -> BasicProperties:
@@ -88,20 +97,34 @@ def read(queue: str, properties: BasicProperties, body: bytes) -> DeadLetter:
     """What is known of a dead letter, put there by a consumer of ours or by the broker itself."""
     headers = properties.headers or {}
     deaths = headers.get("x-death") or [{}]
-    died_at = headers.get("dead-letter-at")
     return DeadLetter(
         queue=queue,
         source=headers.get("dead-letter-queue") or deaths[0].get("queue") or queue.removesuffix(_SUFFIX),
         reason=headers.get("dead-letter-reason") or f"by the broker: {deaths[0].get('reason', 'unknown')}",
         message_id=properties.message_id,
         type=properties.type,
-        attempts=int(headers.get("attempt", 1)),
-        redrives=int(headers.get("redrives", 0)),
-        died_at=datetime.fromisoformat(died_at) if died_at else deaths[0].get("time"),
-        trail=tuple(str(line) for line in headers.get("trail", ())),
+        attempts=_number(headers.get("attempt"), default=1),
+        redrives=_number(headers.get("redrives"), default=0),
+        died_at=_moment(headers.get("dead-letter-at")) or deaths[0].get("time"),
+        trail=_lines(headers.get("trail")),
         body=body,
         properties=properties,
     )
+
+
+# A letter may be here just because its headers are not what they should be.
+def _number(value: object, *, default: int) -> int:
+    return value if isinstance(value, int) else default
+
+
+def _moment(value: object) -> datetime | None:
+    with contextlib.suppress(ValueError):
+        return datetime.fromisoformat(value) if isinstance(value, str) else None
+    return None
+
+
+def _lines(value: object) -> tuple[str, ...]:
+    return tuple(str(line) for line in value) if isinstance(value, list) else ()
 
 
 async def browse(url: str, queue: str, *, limit: int = 100, match: Match = lambda _: True) -> list[DeadLetter]:

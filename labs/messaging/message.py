@@ -21,7 +21,11 @@ Body = TypeVar("Body", bound=BaseModel)
 
 #: Entries a trail keeps; a message redriven many times doesn't outgrow its frame.
 TRAIL_LENGTH = 20
+#: Characters of a line that is taken over, so that a header frame never outgrows what a broker accepts.
+LINE_LENGTH = 500
 PERSISTENT = 2
+#: Counts stay within what AMQP can carry, whatever a stranger has written.
+_MOST = 2**31 - 1
 
 
 def now() -> datetime:
@@ -109,17 +113,21 @@ def decode(properties: BasicProperties, body: bytes, *, max_bytes: int) -> Messa
             correlation_id=properties.correlation_id,
             attempt=_counted(headers, "attempt", least=1),
             redrives=_counted(headers, "redrives", least=0),
-            traceparent=headers.get("traceparent"),
-            trail=tuple(str(line) for line in headers.get("trail", ())),
+            traceparent=_text_or_none(headers.get("traceparent")),
+            trail=tuple(str(line)[:LINE_LENGTH] for line in headers.get("trail", ())[-TRAIL_LENGTH:]),
         )
     except KeyError as error:
         raise MessageError(f"the envelope has no header {error.args[0]!r}") from None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise MessageError("message_id is not a UUID, or a header of the envelope has the wrong form") from None
 
 
 def _counted(headers: Mapping[str, Any], name: str, *, least: int) -> int:
-    return max(least, int(headers.get(name, least)))
+    return min(max(least, int(headers.get(name, least))), _MOST)
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 @dataclass(frozen=True, slots=True)

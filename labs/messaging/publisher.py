@@ -49,8 +49,12 @@ class PublisherStatistics:
 @dataclass
 class _Outstanding:
     confirmed: asyncio.Future[None]
-    message_id: str | None
     deadline: float
+    #: What the broker's return of it would name.
+    message_id: str | None
+    exchange: str
+    routing_key: str
+    returned: str | None = None
 
 
 class Publisher:
@@ -87,7 +91,6 @@ class Publisher:
         self._last_error: BrokerError = BrokerUnavailable("not connected yet")
         self._tag = 0
         self._outstanding: OrderedDict[int, _Outstanding] = OrderedDict()
-        self._returned: dict[str | None, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.statistics = PublisherStatistics()
 
@@ -155,13 +158,23 @@ class Publisher:
             raise translate(error) from error
         self._tag += 1
         confirmed: asyncio.Future[None] = loop.create_future()
-        self._outstanding[self._tag] = _Outstanding(confirmed, properties.message_id, loop.time() + self._timeout_s)
+        self._outstanding[self._tag] = _Outstanding(
+            confirmed, loop.time() + self._timeout_s, properties.message_id, exchange, routing_key
+        )
         return confirmed
 
     async def _keep(self) -> None:
         await keep_connected(
-            self._url, self._session, name=self._name, heartbeat_s=self._heartbeat_s, timeout_s=self._timeout_s
+            self._url,
+            self._session,
+            name=self._name,
+            heartbeat_s=self._heartbeat_s,
+            timeout_s=self._timeout_s,
+            on_end=self._note_end,
         )
+
+    def _note_end(self, reason: BrokerError) -> None:
+        self._last_error = reason
 
     async def _session(self, connection: Connection) -> BrokerError:
         try:
@@ -173,24 +186,24 @@ class Publisher:
             self._connection, self._channel, self._tag = connection, channel, 0
             self.statistics.connects += 1
             self._ready.set()
-            self._last_error = await channel.closed
-        except BrokerError as error:
-            self._last_error = error
+            return await channel.closed
         finally:
             self._ready.clear()
             self._connection = self._channel = None
             self._fail_outstanding()
-        return self._last_error
 
     def _fail_outstanding(self) -> None:
         for waiting in self._outstanding.values():
             self._settle(waiting, Unconfirmed("the connection was lost before the confirm came"))
         self._outstanding.clear()
-        self._returned.clear()
 
     def _on_return(self, _: Any, method: Basic.Return, properties: BasicProperties, body: bytes) -> None:  # noqa: ARG002
-        # The broker sends the return before the ack of the same message.
-        self._returned[properties.message_id] = method.reply_text or "NO_ROUTE"
+        # The broker sends the return before the ack of the same message. Several without an id may wait for the same
+        # queue: all count as returned then, since a duplicate does less harm than a loss.
+        for waiting in self._outstanding.values():
+            sent = (waiting.message_id, waiting.exchange, waiting.routing_key)
+            if sent == (properties.message_id, method.exchange, method.routing_key):
+                waiting.returned = method.reply_text or "NO_ROUTE"
 
     def _on_confirm(self, frame: Any) -> None:
         method = frame.method
@@ -205,9 +218,8 @@ class Publisher:
                 self._settle(waiting, self._verdict(waiting, nacked=nacked))
 
     def _verdict(self, waiting: _Outstanding, *, nacked: bool) -> PublishError | None:
-        if self._returned and waiting.message_id in self._returned:
-            reason = self._returned.pop(waiting.message_id)
-            return Unroutable(f"returned by the broker: {reason}; is the queue declared and bound?")
+        if waiting.returned is not None:
+            return Unroutable(f"returned by the broker: {waiting.returned}; is the queue declared and bound?")
         return Nacked("the broker refused the message (a full queue, or a failed replica)") if nacked else None
 
     def _settle(self, waiting: _Outstanding, error: PublishError | None) -> None:

@@ -15,6 +15,8 @@ from labs.messaging.connection import Connection
 log = structlog.get_logger()
 
 Session = Callable[[Connection], Awaitable[BrokerError]]
+#: Told why a connection ended, or why none came up.
+OnEnd = Callable[[BrokerError], None]
 
 
 @dataclass
@@ -36,7 +38,15 @@ class Backoff:
         await asyncio.sleep(self.next_delay_s())
 
 
-async def keep_connected(url: str, session: Session, *, name: str, heartbeat_s: int, timeout_s: float) -> None:
+async def keep_connected(
+    url: str,
+    session: Session,
+    *,
+    name: str,
+    heartbeat_s: int,
+    timeout_s: float,
+    on_end: OnEnd = lambda _: None,
+) -> None:
     """Run `session` on a connection, again on a new one whenever it ends, until cancelled.
 
     A session sets itself up, then waits for the end of its channel and returns the reason. A session
@@ -54,6 +64,7 @@ async def keep_connected(url: str, session: Session, *, name: str, heartbeat_s: 
                 await connection.close()
         except BrokerError as error:
             reason = error
+        on_end(reason)
         if loop.time() - started > backoff.cap_s:
             backoff.reset()
         delay_s = backoff.next_delay_s()

@@ -1,0 +1,210 @@
+"""The publisher on a real broker: silence is never success, and what went wrong has a name."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from urllib.parse import urlsplit
+
+import pytest
+from pika.spec import BasicProperties
+
+from labs.errors import (
+    BrokerRefused,
+    BrokerUnavailable,
+    ConfigurationError,
+    Nacked,
+    TopologyMismatch,
+    Unconfirmed,
+    Unroutable,
+)
+from labs.messaging.publisher import Publisher
+from labs.messaging.topology import Exchange, Queue, Topology, declare
+from tests.proxy import proxy_to
+from tests.workbench import Workbench, ping
+
+
+async def test_publish_returns_only_after_the_confirm(bench: Workbench) -> None:
+    async with proxy_to(bench.url) as proxy, bench.publisher(url=proxy.url) as publisher:
+        await publisher.wait_connected()
+        # Given a network that keeps the broker's answers,
+        proxy.hold_to_client()
+        publishing = asyncio.create_task(bench.send(publisher, ping()))
+        # when the message lies in its queue,
+        await bench.has(1)
+        # then that is not yet known here,
+        assert not publishing.done()
+        # until the confirm comes.
+        proxy.release()
+        await publishing
+        assert publisher.statistics.confirmed == 1
+
+
+async def test_messages_are_persistent_and_arrive_as_they_were_sent(bench: Workbench) -> None:
+    message = ping(7, "hello")
+    async with bench.publisher() as publisher:
+        await bench.send(publisher, message)
+    properties, body = await bench.take()
+    assert properties.delivery_mode == 2
+    assert (properties.message_id, properties.type, body) == (message.message_id, "ping", message.body)
+
+
+async def test_an_unroutable_message_is_an_error_and_nowhere(bench: Workbench) -> None:
+    async with bench.publisher() as publisher:
+        with pytest.raises(Unroutable, match="declared and bound"):
+            await publisher.publish(ping(), exchange="", routing_key="no-such-queue")
+        assert publisher.statistics.returned == 1
+    assert await bench.depth() == 0
+
+
+async def test_a_returned_message_is_told_from_the_routed_ones_around_it(bench: Workbench) -> None:
+    async with bench.publisher() as publisher:
+        outcomes = await asyncio.gather(
+            *(
+                publisher.publish(ping(n), exchange="", routing_key="no-such-queue" if n % 3 == 0 else bench.queue)
+                for n in range(300)
+            ),
+            return_exceptions=True,
+        )
+    assert [isinstance(outcome, Unroutable) for outcome in outcomes] == [n % 3 == 0 for n in range(300)]
+    assert await bench.depth() == 200
+
+
+async def test_each_of_many_returned_messages_without_an_id_is_an_error(bench: Workbench) -> None:
+    # Malformed messages on their way to a missing dead-letter queue look like this: none may count as stored.
+    async with bench.publisher() as publisher:
+        outcomes = await asyncio.gather(
+            *(
+                publisher.publish_raw(b"?", BasicProperties(), exchange="", routing_key="no-such-queue")
+                for _ in range(50)
+            ),
+            return_exceptions=True,
+        )
+    assert {type(outcome) for outcome in outcomes} == {Unroutable}
+
+
+async def test_a_refused_message_is_nacked(bench: Workbench) -> None:
+    full = f"{bench.queue}.full"
+    arguments = {"x-max-length": 1, "x-overflow": "reject-publish"}
+    topology = Topology(queues=(Queue(full, arguments),))
+    async with Publisher(bench.url, name="p", prepare=lambda channel: declare(channel, topology)) as publisher:
+        await publisher.publish(ping(1), exchange="", routing_key=full)
+        with pytest.raises(Nacked, match="full queue"):
+            await publisher.publish(ping(2), exchange="", routing_key=full)
+        assert (publisher.statistics.confirmed, publisher.statistics.nacked) == (1, 1)
+    assert await bench.depth(full) == 1
+
+
+async def test_two_thousand_concurrent_publishes_are_each_confirmed_once(bench: Workbench) -> None:
+    async with bench.publisher() as publisher:
+        await bench.send(publisher, *(ping(n) for n in range(2000)))
+        assert publisher.statistics.confirmed == 2000
+    assert await bench.depth() == 2000
+
+
+async def test_the_window_bounds_what_is_outstanding(bench: Workbench) -> None:
+    async with proxy_to(bench.url) as proxy, bench.publisher(url=proxy.url, window=7) as publisher:
+        await publisher.wait_connected()
+        proxy.hold_to_client()
+        publishing = asyncio.create_task(bench.send(publisher, *(ping(n) for n in range(30))))
+        # Given no confirms, seven are sent, and then no more.
+        await bench.has(7)
+        async with bench.publisher() as other:
+            await bench.send(other, ping(99))
+        assert await bench.depth() == 7 + 1
+        proxy.release()
+        await publishing
+    assert await bench.depth() == 31
+
+
+async def test_a_lost_connection_leaves_the_outstanding_unconfirmed_and_recovers(bench: Workbench) -> None:
+    async with proxy_to(bench.url) as proxy, bench.publisher(url=proxy.url) as publisher:
+        await bench.send(publisher, ping(0))
+        # Given ten messages on the way to the broker,
+        proxy.hold_to_server()
+        on_the_way = [asyncio.create_task(bench.send(publisher, ping(n))) for n in range(10)]
+        # when an operator closes the connection,
+        await bench.force_close(f"{bench.queue} publisher")
+        # then each is unconfirmed,
+        outcomes = await asyncio.gather(*on_the_way, return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {Unconfirmed}
+        assert publisher.statistics.unconfirmed == 10
+        # and the publisher comes back by itself.
+        proxy.release()
+        await bench.send(publisher, ping(11))
+        assert publisher.statistics.connects == 2
+
+
+async def test_a_confirm_that_never_comes_is_an_error_in_time(bench: Workbench) -> None:
+    async with proxy_to(bench.url) as proxy, bench.publisher(url=proxy.url, timeout_s=0.4) as publisher:
+        await publisher.wait_connected(timeout_s=10)
+        proxy.hold_to_client()
+        started = time.monotonic()
+        with pytest.raises(Unconfirmed, match=r"0\.4 s"):
+            await bench.send(publisher, ping())
+        assert 0.4 <= time.monotonic() - started < 3
+        proxy.release()
+
+
+async def test_closing_leaves_nobody_waiting(bench: Workbench) -> None:
+    async with proxy_to(bench.url) as proxy:
+        publisher = bench.publisher(url=proxy.url)
+        async with publisher:
+            await publisher.wait_connected()
+            proxy.hold_to_client()
+            publishing = asyncio.create_task(bench.send(publisher, ping()))
+            await bench.has(1)
+            proxy.cut()
+        with pytest.raises(Unconfirmed):
+            await publishing
+    assert not publisher.connected
+
+
+async def test_no_broker_is_an_error_within_the_timeout() -> None:
+    started = time.monotonic()
+    async with Publisher("amqp://guest:guest@127.0.0.1:1/", name="p", timeout_s=0.5) as publisher:
+        with pytest.raises(BrokerUnavailable):
+            await publisher.publish(ping(), exchange="", routing_key="q")
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("wrong", ["password", "virtual host"])
+async def test_wrong_credentials_are_named(bench: Workbench, wrong: str) -> None:
+    parts = urlsplit(bench.url)
+    replaced = {"netloc": f"{parts.username}:wrong@{parts.hostname}:{parts.port}"} if wrong == "password" else {}
+    url = parts._replace(**({"path": "/no-such-vhost"} | replaced)).geturl()
+
+    async with Publisher(url, name="p", timeout_s=1.2) as publisher:
+        with pytest.raises(BrokerRefused, match=wrong):
+            await publisher.publish(ping(), exchange="", routing_key="q")
+
+
+async def test_a_failed_preparation_is_the_reason_given(bench: Workbench) -> None:
+    await bench.declared()
+    other = Topology(queues=(Queue(bench.queue, {"x-queue-type": "classic"}),))
+    async with Publisher(bench.url, name="p", prepare=lambda channel: declare(channel, other)) as publisher:
+        with pytest.raises(TopologyMismatch):
+            await publisher.wait_connected(timeout_s=1)
+
+
+async def test_an_exchange_that_is_missing_costs_the_channel_but_not_the_publisher(bench: Workbench) -> None:
+    async with bench.publisher() as publisher:
+        with pytest.raises(Unconfirmed):
+            await publisher.publish(ping(), exchange=f"missing-{uuid.uuid4()}", routing_key="k")
+        await bench.send(publisher, ping())
+        assert publisher.statistics.connects == 2
+
+
+async def test_an_exchange_without_a_binding_returns_the_message(bench: Workbench) -> None:
+    lonely = Exchange(f"{bench.queue}.lonely", "topic")
+    async with bench.channel() as channel:
+        await declare(channel, Topology(exchanges=(lonely,)))
+    async with bench.publisher() as publisher:
+        with pytest.raises(Unroutable):
+            await publisher.publish(ping(), exchange=lonely.name, routing_key="k")
+
+
+def test_what_is_not_an_amqp_url_is_refused_at_once() -> None:
+    with pytest.raises(ConfigurationError, match="not an AMQP URL"):
+        Publisher("amqp://host:notaport/", name="p")

@@ -1,0 +1,91 @@
+"""A topology is data, and declaring it is harmless."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from labs.broker import VirtualHost
+from labs.errors import BrokerError, TopologyMismatch
+from labs.messaging.topology import Binding, Exchange, Queue, Topology, declare, work_queue
+from tests.workbench import DELAYS_MS, Workbench, ping, workbench_in
+
+
+def test_queues_are_named_after_their_work_queue() -> None:
+    names = [queue.name for queue in work_queue("letters", delays_ms=(4000, 1000, 1000)).queues]
+    assert names == ["letters", "letters.retry.1000", "letters.retry.4000", "letters.dlq"]
+
+
+def test_adding_topologies_keeps_each_part_once() -> None:
+    one = Topology((Exchange("x"),), (Queue("a"),), (Binding("x", "a", "k"),))
+    two = Topology((Exchange("x"), Exchange("y")), (Queue("a"), Queue("b")), (Binding("x", "a", "k"),))
+    both = one + two
+    assert [e.name for e in both.exchanges] == ["x", "y"]
+    assert [q.name for q in both.queues] == ["a", "b"]
+    assert len(both.bindings) == 1
+    assert both + both == both
+
+
+async def test_declaring_twice_is_harmless(bench: Workbench) -> None:
+    topology = bench.topology + Topology(
+        exchanges=(Exchange(f"{bench.queue}.x", "topic"),), bindings=(Binding(f"{bench.queue}.x", bench.queue, "a.*"),)
+    )
+    async with bench.publisher() as publisher:
+        await bench.send(publisher, ping())
+        async with bench.channel() as channel:
+            await declare(channel, topology)
+            await declare(channel, topology)
+        await publisher.publish(ping(), exchange=f"{bench.queue}.x", routing_key="a.b")
+    assert await bench.depth() == 2
+
+
+async def test_what_exists_with_other_arguments_is_a_mismatch_with_advice(bench: Workbench) -> None:
+    await bench.declared()
+    other = work_queue(bench.queue, delays_ms=DELAYS_MS, delivery_limit=7)
+    async with bench.channel() as channel:
+        with pytest.raises(TopologyMismatch, match=r"x-delivery-limit.*delete that queue or exchange"):
+            await declare(channel, other)
+
+
+async def test_an_exchange_of_another_kind_is_a_mismatch(bench: Workbench) -> None:
+    exchange = Exchange(f"{bench.queue}.x", "topic")
+    async with bench.channel() as channel:
+        await declare(channel, Topology((exchange,)))
+        with pytest.raises(TopologyMismatch):
+            await declare(channel, Topology((replace(exchange, kind="direct"),)))
+
+
+async def test_binding_a_missing_queue_is_an_error(bench: Workbench) -> None:
+    exchange = Exchange(f"{bench.queue}.x")
+    async with bench.channel() as channel:
+        with pytest.raises(BrokerError):
+            await declare(channel, Topology((exchange,), (), (Binding(exchange.name, "no-such-queue", "k"),)))
+
+
+async def test_each_retry_queue_returns_its_messages_after_its_delay(messaging_vhost: VirtualHost) -> None:
+    bench = workbench_in(messaging_vhost, delays_ms=(200, 500))
+    loop = asyncio.get_running_loop()
+    async with bench.publisher() as publisher:
+        started = loop.time()
+        # Given the long wait first: in one queue with a TTL for each message it would hold up the short one.
+        for delay_ms in (500, 200):
+            await publisher.publish(ping(delay_ms), exchange="", routing_key=f"{bench.queue}.retry.{delay_ms}")
+        assert await bench.depth() == 0
+        arrived = []
+        for _ in range(2):
+            _, body = await bench.take()
+            arrived.append((body, loop.time() - started))
+    assert [b'"n":200' in arrived[0][0], b'"n":500' in arrived[1][0]] == [True, True]
+    assert arrived[0][1] >= 0.2
+    assert arrived[1][1] >= 0.5
+
+
+async def test_work_and_retry_queues_are_replicated_and_the_dead_letters_can_be_looked_at(bench: Workbench) -> None:
+    await bench.declared()
+    kinds = {queue.name: queue for queue in bench.vhost.queues() if queue.name.startswith(bench.queue)}
+    assert all(queue.durable for queue in kinds.values())
+    assert kinds.pop(bench.dlq).type == "classic"
+    assert {queue.type for queue in kinds.values()} == {"quorum"}
+    assert all(queue.arguments["x-overflow"] == "reject-publish" for queue in kinds.values())
