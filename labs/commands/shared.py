@@ -20,8 +20,9 @@ NOT_RUNNING = 3
 
 def fail(message: str, *, code: int = FAILED) -> typer.Exit:
     """Print an error; to be raised."""
-    err.print("[red]error:[/red]", end=" ")
-    err.print(message, markup=False)
+    # Not folded to the width of a terminal: one error is one line, also in a log.
+    err.print("[red]error:[/red]", end=" ", soft_wrap=True)
+    err.print(message, markup=False, soft_wrap=True)
     return typer.Exit(code)
 
 

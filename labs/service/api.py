@@ -35,7 +35,7 @@ from labs.systems.cover_letters.routes import CoverLetterApi, routes
 from labs.systems.job_worker import JOBS_HINT
 
 #: Seconds that a start waits for the database.
-_PATIENCE_S = 5.0
+_PATIENCE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,7 @@ def run_api(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
     )
     server = _Server(config, url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
