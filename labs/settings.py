@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import secrets
+import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -147,24 +149,29 @@ class Settings(BaseSettings):
             )
 
 
-def _private(name: str, flags: int) -> int:
-    return os.open(name, flags, 0o600)
-
-
 def _read_or_make_secret(path: Path) -> str:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(path, "x", opener=_private) as file:
-                file.write(secrets.token_urlsafe(48))
-        except FileExistsError:
-            pass  # another process, or an earlier start, has made it
+        if not path.exists():
+            _make_secret(path)
         secret = path.read_text().strip()
     except OSError as error:
         raise ConfigurationError(f"LAB_JWT_SECRET_FILE={path} can't be used: {error.strerror}") from error
     if len(secret) < 32:
         raise ConfigurationError(f"LAB_JWT_SECRET_FILE={path} holds fewer than 32 characters: delete it or fill it")
     return secret
+
+
+def _make_secret(path: Path) -> None:
+    """Write a random secret that only we may read; whole from the first moment, and the first of several wins."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(48))
+        with contextlib.suppress(FileExistsError):
+            os.link(name, path)
+    finally:
+        os.unlink(name)  # noqa: PTH108 - os.link's counterpart
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -83,8 +83,8 @@ class Stack:
         try:
             if self._own_model:
                 self.start_stub()
-            started = [self._spawn("api"), self._spawn("relay")]
-            started += [self._spawn("worker", name=f"worker-{number}") for number in range(1, workers + 1)]
+            started = [self.launch("api"), self.launch("relay")]
+            started += [self.launch("worker", name=f"worker-{number}") for number in range(1, workers + 1)]
             for child in started:
                 self._ready(child)
         except BaseException:
@@ -94,23 +94,24 @@ class Stack:
 
     def start_stub(self) -> Child:
         """Start the stub model."""
-        stub = self._ready(self._spawn("stub"))
+        stub = self._ready(self.launch("stub"))
         self._model_url = stub.url
         return stub
 
     def start_api(self) -> Child:
         """Start an API, on the port of the one before if there was one."""
-        return self._ready(self._spawn("api"))
+        return self._ready(self.launch("api"))
 
     def start_relay(self, **overrides: object) -> Child:
         """Start one more relay, with these settings changed for it."""
-        return self._ready(self._spawn("relay", name=f"relay-{len(self.children)}", **overrides))
+        return self._ready(self.launch("relay", name=f"relay-{len(self.children)}", **overrides))
 
     def start_worker(self, **overrides: object) -> Child:
         """Start one more worker, with these settings changed for it."""
-        return self._ready(self._spawn("worker", name=f"worker-{len(self.children)}", **overrides))
+        return self._ready(self.launch("worker", name=f"worker-{len(self.children)}", **overrides))
 
-    def _spawn(self, kind: str, *, name: str | None = None, **overrides: object) -> Child:
+    def launch(self, kind: str, *, name: str | None = None, **overrides: object) -> Child:
+        """Start a process and don't wait until it is ready."""
         child = Child(name or kind, [kind], environment=self.environment(**overrides), folder=self._folder)
         self.children.append(child)
         return child

@@ -35,7 +35,9 @@ class Database:
     def __init__(self, url: str, *, name: str, pool: int = 10, timeout_s: float = 3.0) -> None:
         self._timeout_s = timeout_s
         try:
-            conninfo = psycopg.conninfo.make_conninfo(url, application_name=name, connect_timeout=3)
+            conninfo = psycopg.conninfo.make_conninfo(
+                url, application_name=name, connect_timeout=3, client_encoding="utf8"
+            )
         except psycopg.ProgrammingError as error:
             raise ConfigurationError(f"LAB_DATABASE_URL is not a PostgreSQL URL: {error}") from None
         self._pool: AsyncConnectionPool[Db] = AsyncConnectionPool(

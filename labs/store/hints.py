@@ -97,7 +97,9 @@ class Listener:
     async def _listen(self) -> None:
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as db:
+                async with await psycopg.AsyncConnection.connect(
+                    self._url, autocommit=True, client_encoding="utf8"
+                ) as db:
                     await db.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(self._channel)))
                     async for notification in db.notifies():
                         self._wake(notification.payload.split(","))

@@ -1,0 +1,95 @@
+"""Poison ends in the dead-letter queue within bounded attempts, while healthy jobs keep flowing."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pika
+import pytest
+from pika.spec import BasicProperties
+
+from labs.messaging.dead_letters import DeadLetter, browse
+from labs.processes import wait_until
+from labs.systems.cover_letters.topology import EXCHANGE, GENERATE_KEY, GENERATE_QUEUE
+from tests.faults.system import System
+
+pytestmark = pytest.mark.faults
+
+RunSystem = Callable[..., AbstractContextManager[System]]
+
+_DLQ = f"{GENERATE_QUEUE}.dlq"
+_HEADERS: dict[str, Any] = {"version": 1, "occurred-at": "2026-01-01T00:00:00+00:00", "attempt": 1}
+_MEBIBYTE = 1024 * 1024
+
+#: What is wrong, the body, changes to the headers, the type, and what the reason must say.
+POISON = [
+    ("not JSON", b"\xff\xfe not json", {}, GENERATE_KEY, "not JSON"),
+    ("a JSON array", b"[1, 2, 3]", {}, GENERATE_KEY, "body"),
+    ("another version", b"{}", {"version": 99}, GENERATE_KEY, "version 99"),
+    ("an unknown type", b"{}", {}, "cover-letter.destroy", "unknown message type"),
+    ("a missing field", b'{"jobId": "x", "userId": 1}', {}, GENERATE_KEY, "jobDescription"),
+    ("a header of the wrong form", b"{}", {"version": "one"}, GENERATE_KEY, "wrong form"),
+    ("a body of 20 MiB", b"x" * (20 * _MEBIBYTE), {}, GENERATE_KEY, "20971520 bytes"),
+]
+
+
+def publish_raw(url: str, body: bytes, *, headers: dict[str, Any], type_: str) -> str:
+    message_id = str(uuid.uuid4())
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        properties = BasicProperties(message_id=message_id, type=type_, headers=headers, delivery_mode=2)
+        channel.basic_publish(EXCHANGE, GENERATE_KEY, body, properties, mandatory=True)
+    return message_id
+
+
+def letters(system: System) -> dict[str | None, DeadLetter]:
+    return {letter.message_id: letter for letter in asyncio.run(browse(system.amqp_url, _DLQ))}
+
+
+def test_what_cannot_be_read_is_dead_lettered_with_its_reason_and_harms_nobody(run_system: RunSystem) -> None:
+    with run_system() as system:
+        with system.load(60):
+            # Given every kind of unreadable message among healthy ones
+            poisoned = {
+                publish_raw(system.amqp_url, body, headers=_HEADERS | headers, type_=type_): (what, body, reason)
+                for what, body, headers, type_, reason in POISON
+            }
+        # Then each is in the dead-letter queue, whole, with its reason
+        assert wait_until(lambda: len(letters(system)) == len(POISON), timeout_s=30)
+        for message_id, letter in letters(system).items():
+            what, body, reason = poisoned[str(message_id)]
+            assert reason in letter.reason, what
+            assert letter.body == body, what
+        system.wait_completed(60)
+        assert len(system.stack.of("worker")) == 1
+
+
+def test_a_body_that_kills_its_worker_is_given_up_and_the_innocent_complete(run_system: RunSystem) -> None:
+    with run_system(workers=0, lease_s=1, failpoints="job.claimed=kill~KILL-THE-WORKER") as system:
+        # Given a supervisor that starts a new worker whenever one dies, as systemd or Compose do
+        deaths = 0
+        system.stack.launch("worker", name="worker-0")
+        with system.load(60):
+            killer = system.post(1000, marker="KILL-THE-WORKER")
+            while system.count("failed") == 0:
+                wait_until(lambda: not system.stack.of("worker") or system.count("failed") > 0, timeout_s=60)
+                if not system.stack.of("worker"):
+                    deaths += 1
+                    assert deaths < 20, system.describe()
+                    system.stack.launch("worker", name=f"worker-{deaths}")
+        # Then it was given up after the promised number of deaths, and is in the dead-letter queue
+        assert deaths == 6  # max_crashes is 5: the sixth is one too many
+        system.wait_completed(60)
+        assert [
+            row["job_id"] for row in system.rows("SELECT job_id FROM cover_letter_jobs WHERE status = 'failed'")
+        ] == [killer]
+        assert wait_until(lambda: len(letters(system)) == 1, timeout_s=10)
+        assert "workers died on it" in next(iter(letters(system).values())).reason
+        # And nobody else was suspected for long
+        innocent = "SELECT max(crashes) AS n FROM cover_letter_jobs WHERE status = 'completed'"
+        assert system.rows(innocent)[0]["n"] <= 4
