@@ -15,7 +15,7 @@ from labs.messaging.connection import Connection
 from labs.messaging.dead_letters import DeadLetter, Match, Redrive, browse, redrive
 from labs.messaging.publisher import Publisher
 from labs.messaging.topology import dead_letter_queue
-from labs.service.runtime import addresses
+from labs.service.runtime import broker_address
 from labs.settings import get_settings
 from labs.systems.cover_letters.topology import ANALYTICS_QUEUE, EMAIL_QUEUE, GENERATE_QUEUE
 
@@ -78,7 +78,7 @@ def show(
         return
     for name, value in facts.items():
         text = "\n  ".join(value) if isinstance(value, list | tuple) else str(value)
-        shared.out.print(f"{name}: {text}", markup=False)
+        shared.out.print(f"{name}: {text}", markup=False, soft_wrap=True)
 
 
 @app.command("redrive")
@@ -100,7 +100,9 @@ def redrive_(
 
     done = asyncio.run(_redrive(_broker(), _name(queue), match, limit, act=yes))
     for letter in done.matched:
-        shared.out.print(f"{letter.message_id or '(none)'}  to {letter.source}  {letter.reason}", markup=False)
+        shared.out.print(
+            f"{letter.message_id or '(none)'}  to {letter.source}  {letter.reason}", markup=False, soft_wrap=True
+        )
     verb = "sent back" if yes else "would be sent back (dry run: add --yes to do it)"
     shared.out.print(f"{len(done.matched)} {verb}, {done.left} left in {_name(queue)}")
     if message_id is not None and not done.matched:
@@ -132,7 +134,7 @@ async def _exists(url: str, queue: str) -> bool:
 
 
 def _broker() -> str:
-    return addresses(get_settings()).amqp_url
+    return broker_address(get_settings())
 
 
 def _name(queue: str) -> str:

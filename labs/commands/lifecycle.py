@@ -97,9 +97,12 @@ def _jupyter(port: int, *, browser: bool) -> None:
     # Its own session: Ctrl-C is ours, and Jupyter would ask before it obeys.
     process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
     try:
-        process.wait()
+        status = process.wait()
     except KeyboardInterrupt:
         shared.err.print("\nending everything")
+    else:
+        if status != 0:
+            raise shared.fail(f"JupyterLab ended with exit code {status}: what it says stands above")
     finally:
         process.send_signal(signal.SIGTERM)
         try:

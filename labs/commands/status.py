@@ -53,7 +53,7 @@ def _facts(parts: Parts) -> dict[str, Any]:
                 for queue in management.queues(vhost)
             ]
     except BrokerError as error:
-        shared.err.print(f"no queue depths: {error}", markup=False)
+        shared.err.print(f"no queue depths: {error}", markup=False, soft_wrap=True)
     return {
         "broker": {"kind": broker.kind, "version": broker.version, "url": redacted(broker.amqp_url)},
         "database": {"url": redacted(database_url), **asyncio.run(_database_facts(database_url))},
@@ -78,8 +78,10 @@ async def _database_facts(url: str) -> dict[str, Any]:
 
 def _print_status(facts: dict[str, Any]) -> None:
     broker, database = facts["broker"], facts["database"]
-    shared.out.print(f"[bold]broker[/bold]    RabbitMQ {broker['version']} ({broker['kind']}), {broker['url']}")
-    shared.out.print(f"[bold]database[/bold]  PostgreSQL {database['version']}, {database['url']}")
+    shared.out.print(
+        f"[bold]broker[/bold]    RabbitMQ {broker['version']} ({broker['kind']}), {broker['url']}", soft_wrap=True
+    )
+    shared.out.print(f"[bold]database[/bold]  PostgreSQL {database['version']}, {database['url']}", soft_wrap=True)
     processes = Table("process", "pid", "up", "where")
     for process in facts["processes"]:
         processes.add_row(process["name"], str(process["pid"]), f"{process['up_s']} s", process["url"] or "")

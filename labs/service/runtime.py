@@ -39,6 +39,15 @@ def addresses(settings: Settings) -> Addresses:
     Raises:
         ConfigurationError: there is none.
     """
+    return Addresses(broker_address(settings), database_address(settings))
+
+
+def broker_address(settings: Settings) -> str:
+    """The configured broker, else the private one that runs.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
     broker = settings.amqp_url
     if broker is None:
         from labs.broker import find  # noqa: PLC0415 - a tenth of a second that a given broker needn't cost
@@ -47,7 +56,7 @@ def addresses(settings: Settings) -> Addresses:
         if found is None:
             raise ConfigurationError("no broker runs: start everything with `python -m labs up`, or set LAB_AMQP_URL")
         broker = found.amqp_url
-    return Addresses(broker, database_address(settings))
+    return broker
 
 
 def database_address(settings: Settings) -> str:

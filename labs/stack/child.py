@@ -16,6 +16,9 @@ import psutil
 from labs.errors import LabError
 from labs.processes import end, tail, wait_until
 
+#: Seconds to end after SIGTERM: a worker may finish what it runs, see LAB_GRACE_S.
+END_TIMEOUT_S = 30.0
+
 
 class ProcessFailed(LabError):
     """A process of the lab did not start, or ended by itself."""

@@ -7,13 +7,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from labs.broker import Broker, Compose, find, private_node, resolve
 from labs.errors import ConfigurationError
 from labs.processes import Progress, file_lock
 from labs.settings import Settings
 from labs.stack.child import ChildRecord
-from labs.stack.stack import Stack, end_records, load_records, port_or_free, uses_own_model
+from labs.stack.records import end_records, load_records, read_records
+from labs.stack.stack import Stack, port_or_free, uses_own_model
 from labs.store.server import find_database, private_server, resolve_database
 
 _LOCK_TIMEOUT_S = 300.0
@@ -56,8 +58,7 @@ class Lab:
             LabError: a part did not start; what did start stays, `down` ends it.
         """
         with self._alone():
-            if self.records():
-                return False
+            found = self.records()
             with self._timed("broker"):
                 broker = resolve(self._settings, progress=self._progress)
             self._progress(f"broker: RabbitMQ {broker.version or '(version unknown)'} ({broker.kind})")
@@ -69,15 +70,19 @@ class Lab:
                 folder=self.log_folder,
                 settings=self._ports(),
                 own_model=uses_own_model(self._settings),
+                records_file=self._records_file,
                 progress=self._progress,
             )
-            stack.start(workers=workers)
-            stack.save(self._records_file)
-            return True
+            stack.start(workers=workers, found=found)
+            return bool(stack.children)
 
     def _ports(self) -> dict[str, object]:
-        settings = self._settings
-        return {"api_port": port_or_free(settings.api_port), "stub_port": port_or_free(settings.stub_port)}
+        """The ports of a lab that ran in part before, or those of the settings; any free ones if they are taken."""
+        before = {record.name: urlsplit(record.url).port for record in read_records(self._records_file) if record.url}
+        return {
+            "api_port": port_or_free(before.get("api") or self._settings.api_port),
+            "stub_port": port_or_free(before.get("stub") or self._settings.stub_port),
+        }
 
     def parts(self) -> Parts | None:
         """What runs now; None if something that everything needs does not."""
@@ -94,24 +99,29 @@ class Lab:
             return self._end_servers() or ended
 
     def _end_servers(self) -> bool:
-        ended = False
-        if self._settings.amqp_url is None:
-            node = private_node(self._settings)
-            if node.is_running():
-                node.stop()
-                self._progress("broker ended")
-                ended = True
-            elif (compose := Compose()).is_running():
-                compose.stop()
-                self._progress("broker ended")
-                ended = True
-        if self._settings.database_url is None:
-            server = private_server(self._settings)
-            if server.is_running():
-                server.stop()
-                self._progress("database ended")
-                ended = True
-        return ended
+        broker = self._settings.amqp_url is None and self._end_broker()
+        database = self._settings.database_url is None and self._end_database()
+        return broker or database
+
+    def _end_broker(self) -> bool:
+        node = private_node(self._settings)
+        ran = node.pid is not None
+        if node.home.exists():
+            node.stop()  # also the port mapper that a crash has left
+        if not ran and (compose := Compose()).is_running():
+            compose.stop()
+            ran = True
+        if ran:
+            self._progress("broker ended")
+        return ran
+
+    def _end_database(self) -> bool:
+        server = private_server(self._settings)
+        ran = server.pid is not None
+        if ran:
+            server.stop()
+            self._progress("database ended")
+        return ran
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict
+import signal
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from labs.errors import ConfigurationError
 from labs.llm.control import StubModel
 from labs.processes import Progress, port_is_free, quiet
 from labs.service.tokens import make_token
 from labs.settings import Settings, load_settings
-from labs.stack.child import Child, ChildRecord
+from labs.stack.child import END_TIMEOUT_S, Child, ChildRecord, ProcessFailed
+from labs.stack.records import write_records
 
 #: Starting a process on a busy machine of two cores.
 _READY_TIMEOUT_S = 60.0
@@ -30,6 +31,7 @@ class Stack:
         folder: for logs.
         settings: further settings by name, for example `{"lease_s": 2}`.
         own_model: start the stub model and use it, whatever the environment says of OpenAI.
+        records_file: where to write down which processes run, from the first one on, for who ends them if we can't.
     """
 
     def __init__(
@@ -40,9 +42,12 @@ class Stack:
         folder: Path,
         settings: Mapping[str, object] | None = None,
         own_model: bool = True,
+        records_file: Path | None = None,
         progress: Progress = quiet,
     ) -> None:
         self._folder = folder
+        self._records_file = records_file
+        self._found: tuple[ChildRecord, ...] = ()
         self._own_model = own_model
         self._progress = progress
         self._values = {
@@ -74,17 +79,21 @@ class Stack:
             environment["OPENAI_API_KEY"] = "stub"
         return environment
 
-    def start(self, *, workers: int = 1) -> Self:
-        """Start everything and wait until it is ready.
+    def start(self, *, workers: int = 1, found: Sequence[ChildRecord] = ()) -> Self:
+        """Start everything but what was found running, and wait until it is ready.
 
         Raises:
-            ProcessFailed: one of them did not start; all are ended again.
+            ProcessFailed: one of them did not start; all that were started here are ended again.
         """
+        self._found = tuple(found)
+        running = {record.name: record for record in found}
         try:
-            if self._own_model:
+            if self._own_model and "stub" in running:
+                self._model_url = running["stub"].url
+            elif self._own_model:
                 self.start_stub()
-            started = [self.launch("api"), self.launch("relay")]
-            started += [self.launch("worker", name=f"worker-{number}") for number in range(1, workers + 1)]
+            names = ["api", "relay", *(f"worker-{number}" for number in range(1, workers + 1))]
+            started = [self.launch(_kind(name), name=name) for name in names if name not in running]
             for child in started:
                 self._ready(child)
         except BaseException:
@@ -100,7 +109,9 @@ class Stack:
 
     def start_api(self) -> Child:
         """Start an API, on the port of the one before if there was one."""
-        return self._ready(self.launch("api"))
+        before = [child.url for child in self.children if child.name == "api" and child.url]
+        port = urlsplit(before[-1]).port if before else self._values["api_port"]
+        return self._ready(self.launch("api", api_port=port))
 
     def start_relay(self, **overrides: object) -> Child:
         """Start one more relay, with these settings changed for it."""
@@ -114,16 +125,18 @@ class Stack:
         """Start a process and don't wait until it is ready."""
         child = Child(name or kind, [kind], environment=self.environment(**overrides), folder=self._folder)
         self.children.append(child)
+        self._save()
         return child
 
     def _ready(self, child: Child) -> Child:
         child.wait_ready(timeout_s=_READY_TIMEOUT_S)
+        self._save()
         self._progress(f"{child.name} is ready" + (f": {child.url}" if child.url else ""))
         return child
 
     def of(self, kind: str) -> list[Child]:
         """The running processes of a kind: stub, api, relay, worker."""
-        return [child for child in self.children if child.name.split("-")[0] == kind and child.is_running]
+        return [child for child in self.children if _kind(child.name) == kind and child.is_running]
 
     @property
     def api_url(self) -> str:
@@ -146,37 +159,35 @@ class Stack:
         return make_token(load_settings(**self._values), user_id=user_id, email=email)
 
     def stop(self) -> None:
-        """End all processes: those that take from queues first, the model last."""
+        """End all processes: those that take from queues first, the model last.
+
+        Raises:
+            ProcessFailed: some had to be killed; all are gone all the same.
+        """
+        killed: list[ProcessFailed] = []
         for kind in ("api", "relay", "worker", "stub"):
             ending = self.of(kind)
             for child in ending:
-                child.signal(15)
+                child.signal(signal.SIGTERM)
             for child in ending:
-                child.wait(timeout_s=30)
+                try:
+                    child.wait(timeout_s=END_TIMEOUT_S)
+                except ProcessFailed as error:
+                    killed.append(error)
         self.children = []
+        self._save()
+        if killed:
+            raise killed[0]
 
-    def save(self, path: Path) -> None:
-        """Write down which processes run, so that another process can end them."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps([asdict(child.record()) for child in self.children if child.is_running]))
-
-
-def load_records(path: Path) -> list[ChildRecord]:
-    """The processes that `Stack.save` wrote down and that still run."""
-    if not path.exists():
-        return []
-    records = [ChildRecord(**fields) for fields in json.loads(path.read_text())]
-    return [record for record in records if record.is_running()]
+    def _save(self) -> None:
+        if self._records_file is None:
+            return
+        running = [child.record() for child in self.children if child.is_running]
+        write_records(self._records_file, [*self._found, *running])
 
 
-def end_records(path: Path, *, progress: Progress = quiet) -> int:
-    """End the processes that were written down; returns how many ran."""
-    records = load_records(path)
-    for record in sorted(records, key=lambda record: record.name.startswith("stub")):
-        record.end(grace_s=30)
-        progress(f"{record.name} ended")
-    path.unlink(missing_ok=True)
-    return len(records)
+def _kind(name: str) -> str:
+    return name.partition("-")[0]
 
 
 def port_or_free(port: int) -> int:
