@@ -27,6 +27,7 @@ ALLOWED = {
     "service": {"systems", "relay", "messaging", "store", "llm", "broker"},
     "stack": {"service", "systems", "relay", "messaging", "store", "llm", "broker", "samples"},
     "display": {"broker"},
+    "notebook": {"display", "stack", "systems", "messaging", "store", "llm", "broker"},
     "commands": {"stack", "service", "systems", "relay", "messaging", "store", "llm", "broker"},
     "__main__": {"commands"},
 }

@@ -26,10 +26,6 @@ _STYLE: dict[Any, Any] = {
     "axes.facecolor": PAPER,
     "axes.edgecolor": RULE,
     "axes.labelcolor": INK,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 12,
-    "axes.titleweight": "bold",
-    "axes.titlepad": 12,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -70,10 +66,11 @@ class Chart:
 
 
 @contextmanager
-def _figure(height_in: float) -> Iterator[tuple[Figure, Axes]]:
+def _figure(height_in: float, *, title: str) -> Iterator[tuple[Figure, Axes]]:
     """A figure of its own, without pyplot: nothing global, nothing shown twice."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH_IN, height_in), layout="constrained")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
         yield figure, figure.subplots()
 
 
@@ -94,7 +91,7 @@ def spread(
         unit: of the samples.
         limit: a line to compare with.
     """
-    with _figure(0.75 * len(samples) + 1.3) as (figure, axes):
+    with _figure(0.75 * len(samples) + 1.3, title=title) as (figure, axes):
         for row, (name, values) in enumerate(samples.items()):
             _draw_dots(axes, row, list(values), unit=unit, name=name)
         if limit is not None:
@@ -102,10 +99,10 @@ def spread(
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.set_yticks(range(len(samples)), list(samples))
-        axes.set_ylim(len(samples) - 0.4, -0.6)
+        axes.set_ylim(len(samples) - 0.4, -0.75)
+        axes.margins(x=0.08)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(f"{unit}, logarithmic; each dot is one measurement, the bar their median")
-        axes.set_title(title)
         return _chart(figure, _spread_in_words(samples, title, unit))
 
 
@@ -119,15 +116,23 @@ def _draw_dots(axes: Axes, row: int, values: list[float], *, unit: str, name: st
     axes.plot(values, heights, marker, color=colour, markersize=5, alpha=0.65, markeredgewidth=0, label=name)
     middle = statistics.median(values)
     axes.plot([middle, middle], [row - 0.32, row + 0.32], color=INK, linewidth=2)
-    axes.annotate(f"{middle:,.0f} {unit}", (middle, row - 0.34), ha="center", va="bottom", fontsize=9)
+    axes.annotate(f"{_short(middle)} {unit}", (middle, row - 0.34), ha="center", va="bottom", fontsize=9)
+
+
+def _short(value: float) -> str:
+    """Two or three digits are as many as a median of a few hundred samples deserves."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _spread_in_words(samples: Mapping[str, Sequence[float]], title: str, unit: str) -> str:
     lines = [title]
     for name, values in samples.items():
-        facts = f"least {min(values):.1f}, median {statistics.median(values):.1f}, most {max(values):.1f} {unit}"
-        lines.append(f"{name}: {len(values)} samples" + (f", {facts}" if values else ""))
-    return "\n".join(lines) if any(samples.values()) else title
+        if not values:
+            lines.append(f"{name}: no samples")
+            continue
+        least, middle, most = (_short(value) for value in (min(values), statistics.median(values), max(values)))
+        lines.append(f"{name}: {len(values)} samples, least {least}, median {middle}, most {most} {unit}")
+    return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -152,14 +157,13 @@ _STATES = {
 
 def job_timelines(jobs: Mapping[str, Sequence[Span]], *, title: str, notes: bool = True) -> Chart:
     """One row for each job, one bar for each span; states differ by colour and by hatching."""
-    height_in = max(1.9, (0.5 if notes else 0.14) * len(jobs) + 1.6)
-    with _figure(height_in) as (figure, axes):
+    height_in = max(2.0, (0.5 if notes else 0.12) * len(jobs) + 1.5)
+    with _figure(height_in, title=title) as (figure, axes):
         for row, spans in enumerate(jobs.values()):
             for span in spans:
                 _draw_span(axes, row, span, notes=notes)
         seen = [state for state in _STATES if any(span.state == state for spans in jobs.values() for span in spans)]
-        patches = [_patch(state) for state in seen]
-        axes.legend(handles=patches, loc="upper left", bbox_to_anchor=(0, -0.22), ncols=len(seen), borderaxespad=0)
+        figure.legend(handles=[_patch(state) for state in seen], loc="outside lower left", ncols=len(seen))
         if notes:
             axes.set_yticks(range(len(jobs)), list(jobs))
         else:
@@ -167,7 +171,6 @@ def job_timelines(jobs: Mapping[str, Sequence[Span]], *, title: str, notes: bool
         axes.set_ylim(len(jobs) - 0.4, -0.6)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("seconds since the first request")
-        axes.set_title(title)
         return _chart(figure, _timelines_in_words(jobs, title))
 
 

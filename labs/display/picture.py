@@ -122,7 +122,8 @@ class Drawing:
         return "\n".join(
             [
                 f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_n(full[0])} {_n(full[1])}" '
-                f'width="{_n(full[0])}" height="{_n(full[1])}" font-family="{FONT}" role="img" '
+                f'width="{_n(full[0])}" height="{_n(full[1])}" style="max-width: 100%; height: auto" '
+                f'font-family="{FONT}" role="img" '
                 f"aria-label={quoteattr(title)}>",
                 f'{frame} fill="{PAPER}" stroke="{RULE}"/>',
                 f'<g transform="translate({_n(_MARGIN)} {_n(_MARGIN)})">',

@@ -15,13 +15,14 @@ _LANE = 96.0
 _HEAD = 52.0
 _TIMES = 120.0
 
+#: The lanes that the lab knows, from left to right.
 _COLOURS = {
+    "api": SKY,
     "database": BLUE,
     "exchange": PURPLE,
     "queue": ORANGE,
     "worker": GREEN,
     "model": VERMILION,
-    "api": SKY,
 }
 
 
@@ -36,8 +37,9 @@ class Stop:
 
 
 def way(stops: Sequence[Stop], *, title: str) -> Picture:
-    """Draw the stops in the order given; lanes appear in the order in which they are first visited."""
-    lanes = list(dict.fromkeys(stop.lane for stop in stops))
+    """Draw the stops in the order given; lanes the lab doesn't know stand at the right."""
+    visited = dict.fromkeys(stop.lane for stop in stops)
+    lanes = [*(lane for lane in _COLOURS if lane in visited), *(lane for lane in visited if lane not in _COLOURS)]
     left = {lane: _TIMES + _LANE * (number + 0.5) for number, lane in enumerate(lanes)}
     words = _TIMES + _LANE * len(lanes) + 16
     bottom = _HEAD + _ROW * len(stops)

@@ -1,7 +1,6 @@
 """A picture of what a virtual host holds now, asked from the broker: exchanges, bindings, queues, dead-letter routes.
 
-Ready messages and consumers are counted at this moment; messages in hand (delivered, not yet acknowledged) are as old
-as the broker's last report.
+Ready messages and consumers are counted at this moment; the broker's own report may be seconds old.
 """
 
 from __future__ import annotations
@@ -204,8 +203,6 @@ def _queue_node(queue: Queue, *, is_grave: bool) -> _Node:
     else:
         look = "delay" if {"x-message-ttl", "x-dead-letter-exchange"} <= set(queue.arguments) else "work"
     facts = [queue.type]
-    if queue.messages_unacknowledged:
-        facts.append(f"{queue.messages_unacknowledged} in hand")
     facts.append(_count(queue.consumers, "consumer") if queue.consumers else "no consumer")
     return _Node(f"queue {queue.name}", look, queue.name, ", ".join(facts), queue.messages_ready)
 

@@ -1,0 +1,101 @@
+"""Runs the notebooks in place, so that what is committed is what a run gives, and saves the README's pictures.
+
+`python -m labs.notebook.refresh [notebooks/00_start.ipynb ...]`, from the top of a checkout; without names all of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+
+from labs.notebook.session import sweep
+from labs.settings import ROOT
+
+FOLDER = ROOT / "notebooks"
+IMAGES = ROOT / "docs" / "images"
+
+#: The README's pictures: file, notebook, how the picture's text begins, and its type.
+PICTURES = (
+    ("topology.svg", "09_cover_letter_system.ipynb", "The cover-letter system, live", "image/svg+xml"),
+    ("letter.svg", "09_cover_letter_system.ipynb", "The way of one letter", "image/svg+xml"),
+    ("burst.png", "09_cover_letter_system.ipynb", "30 callers at once", "image/png"),
+)
+
+_METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+_CELL_TIMEOUT_S = 120
+
+
+def read(path: Path) -> Any:
+    """A notebook, in the format of today."""
+    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+
+
+def run(notebook: Any) -> None:
+    """Execute it; whatever it leaves behind, because it failed, is swept.
+
+    Raises:
+        CellExecutionError: a cell failed.
+    """
+    client = NotebookClient(
+        notebook,
+        timeout=_CELL_TIMEOUT_S,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(FOLDER)}},
+        record_timing=False,
+    )
+    try:
+        client.execute()
+    finally:
+        sweep()
+
+
+def normalise(notebook: Any) -> None:
+    """Remove what differs from machine to machine: versions of tools, widgets, timings."""
+    notebook.metadata = nbformat.from_dict(_METADATA)  # type: ignore[no-untyped-call]
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags")
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})  # type: ignore[no-untyped-call]
+
+
+def picture(notebook: Any, *, begins: str, kind: str) -> bytes:
+    """The first picture of a notebook whose text begins like that.
+
+    Raises:
+        LookupError: there is none.
+    """
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            if kind in data and data.get("text/plain", "").startswith(begins):
+                return base64.b64decode(data[kind]) if kind == "image/png" else data[kind].encode() + b"\n"
+    raise LookupError(f"no {kind} that begins with {begins!r}: has the notebook been run?")
+
+
+def save_pictures() -> None:
+    """Write the README's pictures from the notebooks as they stand."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    for name, source, begins, kind in PICTURES:
+        (IMAGES / name).write_bytes(picture(read(FOLDER / source), begins=begins, kind=kind))
+
+
+def main(names: list[str]) -> None:
+    """Run the named notebooks, or all."""
+    for path in [Path(name) for name in names] or sorted(FOLDER.glob("*.ipynb")):
+        notebook = read(path)
+        run(notebook)
+        normalise(notebook)
+        nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
+        print(f"{path.name}: run")
+    save_pictures()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
