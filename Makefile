@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LABS := $(BIN)/python -m labs
+#: Test processes at once: most of them wait for real servers, so a few more than cores.
+JOBS ?= 4
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
@@ -31,8 +33,8 @@ down: setup ## end what `labs up` or Compose has started
 	@$(LABS) down
 
 test: setup ## every test and every notebook
-	@$(BIN)/python -m pytest tests
-	@$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 -p no:locust notebooks
+	@$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup tests
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
 
 test-compose: setup ## the same flow on RabbitMQ 4.3 under Docker Compose
 	@LAB_TEST_COMPOSE=1 $(BIN)/python -m pytest tests/compose -m compose

@@ -1,7 +1,6 @@
 """Real parts for every test: a broker with a virtual host of its own, and a database of its own.
 
-Both are found or started as the lab itself does it. What this run has started, it ends. Without a broker on this
-machine tests skip; in CI they fail.
+Both are found, started or installed as the lab itself does it. Where no broker can be had tests skip; in CI they fail.
 """
 
 from __future__ import annotations
@@ -14,18 +13,12 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
-from labs.broker import Broker, VirtualHost, find, private_node, resolve, virtual_host
+from labs.broker import Broker, VirtualHost, resolve, virtual_host
 from labs.errors import BrokerError
 from labs.settings import Settings, load_settings
-from labs.store.server import find_database, private_server, resolve_database
+from labs.store.server import resolve_database
 
 IN_CI = os.environ.get("CI", "") not in {"", "0", "false"}
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    # Tests decide what they run against; a laptop's own .env or key must not.
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "LAB_FAILPOINTS", "LAB_SMTP_URL"):
-        os.environ[name] = ""
 
 
 @pytest.fixture(scope="session")
@@ -34,18 +27,14 @@ def settings() -> Settings:
 
 
 @pytest.fixture(scope="session")
-def broker(settings: Settings) -> Iterator[Broker]:
+def broker(settings: Settings) -> Broker:
     """A broker that other tests use too: don't stop it. Found, started or installed, as the lab does it."""
-    ran_before = find(settings) is not None
     try:
-        resolved = resolve(settings)
+        return resolve(settings)
     except BrokerError as error:
         if IN_CI:
             pytest.fail(f"CI must not skip: {error}")
         pytest.skip(str(error))
-    yield resolved
-    if not ran_before and resolved.kind == "node":
-        private_node(settings).stop()
 
 
 @pytest.fixture
@@ -58,7 +47,6 @@ def vhost(broker: Broker, settings: Settings) -> Iterator[VirtualHost]:
 @pytest.fixture(scope="session")
 def make_database(settings: Settings) -> Iterator[Callable[[], str]]:
     """Makes databases, each gone at the end of the session."""
-    ran_before = find_database(settings) is not None
     url = resolve_database(settings)
     made: list[str] = []
 
@@ -73,8 +61,6 @@ def make_database(settings: Settings) -> Iterator[Callable[[], str]]:
     with psycopg.connect(url, autocommit=True) as db:
         for name in made:
             db.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-    if not ran_before and not settings.database_url:
-        private_server(settings).stop()
 
 
 @pytest.fixture

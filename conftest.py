@@ -1,0 +1,59 @@
+"""For tests and notebooks alike: the private broker and database that a session has started, it ends.
+
+Sessions may run side by side, and a session may have several processes: the last one ends what the first one started.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+
+import pytest
+
+from labs.broker import private_node
+from labs.settings import Settings, load_settings
+from labs.store.server import private_server
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What ran before this session, and the lock that all sessions share while they run."""
+
+    settings: Settings
+    broker: bool
+    database: bool
+    descriptor: int
+
+
+_BEFORE = pytest.StashKey[_Before]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Tests decide what they run against; a laptop's own .env or key must not.
+    os.environ.update(OPENAI_API_KEY="", OPENAI_BASE_URL="", LAB_FAILPOINTS="", LAB_SMTP_URL="")
+    if hasattr(config, "workerinput"):
+        return  # one of several processes of a session: the first one minds the servers
+    settings = load_settings()
+    folder = settings.home / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / "tests.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    broker, database = private_node(settings).is_running(), private_server(settings).is_running()
+    config.stash[_BEFORE] = _Before(settings, broker, database, descriptor)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    before = config.stash.get(_BEFORE, None)
+    if before is None:
+        return
+    try:
+        fcntl.flock(before.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return  # another session still needs them
+    finally:
+        os.close(before.descriptor)
+    if not before.broker and private_node(before.settings).is_running():
+        private_node(before.settings).stop()
+    if not before.database and private_server(before.settings).is_running():
+        private_server(before.settings).stop()
