@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Annotated
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
+from labs.broker import redacted
 from labs.commands import shared
-from labs.errors import BrokerError
+from labs.errors import BrokerError, BrokerUnavailable
 from labs.messaging.connection import Connection
 from labs.messaging.dead_letters import DeadLetter, Match, Redrive, browse, redrive
 from labs.messaging.publisher import Publisher
@@ -25,6 +27,8 @@ _QUEUES = (GENERATE_QUEUE, EMAIL_QUEUE, ANALYTICS_QUEUE)
 _SHOWN_BODY_BYTES = 2000
 
 QueueName = Annotated[str, typer.Argument(help="A work queue, or its dead-letter queue.")]
+T = TypeVar("T")
+
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for scripts.")]
 
 
@@ -40,11 +44,12 @@ def list_(
     """
     url = _broker()
     names = [_name(queue)] if queue else [dead_letter_queue(name) for name in _QUEUES]
-    letters = [letter for name in names for letter in asyncio.run(_browse(url, name, limit, required=bool(queue)))]
+    letters = [letter for name in names for letter in _asked(url, _browse(url, name, limit, required=bool(queue)))]
     if as_json:
         shared.out.print_json(json.dumps([_facts(letter) for letter in letters], default=str))
         return
-    table = Table("queue", "message", "type", "attempts", "redrives", "died at", "reason")
+    message = Column("message", min_width=shared.ID_COLUMNS)
+    table = Table("queue", message, "type", "attempts", "redrives", "died at", "reason")
     for letter in letters:
         died_at = f"{letter.died_at:%Y-%m-%d %H:%M:%S}" if letter.died_at else ""
         table.add_row(
@@ -69,7 +74,8 @@ def show(
 
     Example: python -m labs dlq show cover-letter.generate 5d0c2c3e-...
     """
-    letters = asyncio.run(browse(_broker(), _name(queue), match=lambda letter: letter.message_id == message_id))
+    url = _broker()
+    letters = _asked(url, browse(url, _name(queue), match=lambda letter: letter.message_id == message_id))
     if not letters:
         raise shared.fail(f"{_name(queue)} holds no message {message_id}: see `python -m labs dlq list`")
     facts = {**_facts(letters[0]), "body": letters[0].body[:_SHOWN_BODY_BYTES].decode(errors="replace")}
@@ -98,7 +104,8 @@ def redrive_(
         wanted = message_id is None or letter.message_id == message_id
         return wanted and (reason is None or reason in letter.reason)
 
-    done = asyncio.run(_redrive(_broker(), _name(queue), match, limit, act=yes))
+    url = _broker()
+    done = _asked(url, _redrive(url, _name(queue), match, limit, act=yes))
     for letter in done.matched:
         shared.out.print(
             f"{letter.message_id or '(none)'}  to {letter.source}  {letter.reason}", markup=False, soft_wrap=True
@@ -107,6 +114,16 @@ def redrive_(
     shared.out.print(f"{len(done.matched)} {verb}, {done.left} left in {_name(queue)}")
     if message_id is not None and not done.matched:
         raise typer.Exit(shared.FAILED)
+
+
+def _asked(url: str, work: Coroutine[Any, Any, T]) -> T:
+    """What the broker answers; that it doesn't is said with its address and what to do."""
+    try:
+        return asyncio.run(work)
+    except BrokerUnavailable as error:
+        raise BrokerUnavailable(
+            f"no broker answers at {redacted(url)}: start it, or correct LAB_AMQP_URL ({error})"
+        ) from error
 
 
 async def _redrive(url: str, queue: str, match: Match, limit: int | None, *, act: bool) -> Redrive:

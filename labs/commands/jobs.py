@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from labs.commands import shared
 from labs.service.runtime import database_address
@@ -62,7 +62,7 @@ def _print_jobs(found: list[Job], *, as_json: bool) -> None:
         rows = [{name: value for name, value in asdict(job).items() if name != "result"} for job in found]
         shared.out.print_json(json.dumps(rows, default=str))
         return
-    table = Table("job", "status", "attempts", "created", "error")
+    table = Table(Column("job", min_width=shared.ID_COLUMNS), "status", "attempts", "created", "error")
     for job in found:
         created = f"{job.created_at:%Y-%m-%d %H:%M:%S}"
         table.add_row(job.job_id, job.status.value, str(job.attempts), created, job.error_message or "")

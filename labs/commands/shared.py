@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +12,14 @@ from rich.console import Console
 
 from labs.errors import LabError
 
+#: Nobody folds a pipe to the width of a screen.
+_PIPE_COLUMNS = 160
+
+#: Of a job or a message; it must stay whole to be copied.
+ID_COLUMNS = 36
+
 #: For results; progress and errors go to standard error, so that results can be piped.
-out = Console(highlight=False)
+out = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
 err = Console(stderr=True, highlight=False)
 
 FAILED = 1
@@ -28,6 +36,8 @@ def fail(message: str, *, code: int = FAILED) -> typer.Exit:
 
 def guarded(app: Callable[..., Any]) -> int:
     """Run the command line; the lab's errors become one line and an exit code."""
+    # What libraries would warn of is part of those errors. (Processes set up their logs later, and fully.)
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         app(standalone_mode=True)
     except LabError as error:

@@ -13,7 +13,7 @@ from labs.stack.child import END_TIMEOUT_S, ChildRecord
 
 
 def write_records(path: Path, records: Sequence[ChildRecord]) -> None:
-    """Write processes down; whoever reads meanwhile, or after a crash meanwhile, finds the old or the new list whole."""
+    """Write processes down; who reads meanwhile, or after a crash meanwhile, finds the old or the new list whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     fresh.write_text(json.dumps([asdict(record) for record in records]))
