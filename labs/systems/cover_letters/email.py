@@ -93,11 +93,18 @@ class _Smtp:
                 timeout=_TIMEOUT_S,
             )
         except aiosmtplib.SMTPRecipientsRefused as error:
-            raise PermanentError("the mail server refused the address") from error
+            raise _refused(error.recipients[0].code, "refused the address") from error
         except (aiosmtplib.SMTPConnectError, OSError) as error:
             raise DependencyDown("the mail server doesn't answer") from error
+        except aiosmtplib.SMTPAuthenticationError as error:
+            raise DependencyDown("the mail server refuses user or password: correct LAB_SMTP_URL") from error
         except aiosmtplib.SMTPResponseException as error:
-            kind = PermanentError if error.code >= 500 else TransientError
-            raise kind(f"the mail server answered {error.code}") from error
+            raise _refused(error.code, "refused the e-mail") from error
         except aiosmtplib.SMTPException as error:
             raise TransientError(f"sending failed: {type(error).__name__}") from error
+
+
+def _refused(code: int, what: str) -> PermanentError | TransientError:
+    """4xx means later, also for an address (greylisting); 5xx means never."""
+    kind = PermanentError if code >= 500 else TransientError
+    return kind(f"the mail server {what}: {code}")
