@@ -218,12 +218,14 @@ def check_url(url: str) -> None:
 
 
 def _parameters(url: str, *, name: str, heartbeat_s: int, timeout_s: float) -> URLParameters:
-    if not url.startswith(("amqp://", "amqps://")):
-        raise ConfigurationError("this is not an AMQP URL (amqp://user:password@host:5672/vhost)")
     try:
-        parameters = URLParameters(url)
-    except (ValueError, TypeError, KeyError) as error:
-        raise ConfigurationError(f"this is not an AMQP URL (amqp://user:password@host:5672/vhost): {error}") from None
+        parameters = URLParameters(url) if url.startswith(("amqp://", "amqps://")) else None
+    except (ValueError, TypeError, KeyError):  # whose texts quote parts of the URL, perhaps of the password
+        parameters = None
+    if parameters is None:
+        raise ConfigurationError(
+            "this is not an AMQP URL: amqp://user:password@host:5672/vhost, with %XX for special characters"
+        )
     parameters.heartbeat = heartbeat_s
     parameters.socket_timeout = timeout_s
     parameters.stack_timeout = timeout_s

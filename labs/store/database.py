@@ -38,8 +38,8 @@ class Database:
             conninfo = psycopg.conninfo.make_conninfo(
                 url, application_name=name, connect_timeout=3, client_encoding="utf8"
             )
-        except psycopg.ProgrammingError as error:
-            raise ConfigurationError(f"LAB_DATABASE_URL is not a PostgreSQL URL: {error}") from None
+        except psycopg.ProgrammingError:  # whose text quotes the URL, and with it the password
+            raise ConfigurationError("LAB_DATABASE_URL is not postgresql://user:password@host:port/database") from None
         self._pool: AsyncConnectionPool[Db] = AsyncConnectionPool(
             conninfo,
             connection_class=AsyncConnection[DictRow],

@@ -205,6 +205,8 @@ async def test_an_exchange_without_a_binding_returns_the_message(bench: Workbenc
             await publisher.publish(ping(), exchange=lonely.name, routing_key="k")
 
 
-def test_what_is_not_an_amqp_url_is_refused_at_once() -> None:
-    with pytest.raises(ConfigurationError, match="not an AMQP URL"):
-        Publisher("amqp://host:notaport/", name="p")
+@pytest.mark.parametrize("url", ["amqp://host:notaport/", "amqp://me:hunter2#x@host/", "http://me:hunter2@host/", ""])
+def test_what_is_not_an_amqp_url_is_refused_at_once_without_quoting_it(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="not an AMQP URL") as caught:
+        Publisher(url, name="p")
+    assert "hunter2" not in str(caught.value)

@@ -42,9 +42,11 @@ async def test_no_database_is_one_error_in_time() -> None:
         assert time.monotonic() - started < 5
 
 
-def test_what_is_no_database_url_is_a_configuration_error() -> None:
-    with pytest.raises(ConfigurationError, match="LAB_DATABASE_URL"):
-        Database("nonsense", name="t")
+@pytest.mark.parametrize("url", ["nonsense", "postgres//me:hunter2@host/db", "postgresql://me:hunter2@host/db?x=y"])
+def test_what_is_no_database_url_is_a_configuration_error_that_does_not_quote_it(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="LAB_DATABASE_URL") as caught:
+        Database(url, name="t")
+    assert "hunter2" not in str(caught.value)
 
 
 async def test_a_pool_whose_sessions_are_all_ended_comes_back(database: Database, database_url: str) -> None:
