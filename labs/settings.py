@@ -197,7 +197,32 @@ def variable_of(field: str) -> str:
     return field if field.isupper() else f"LAB_{field.upper()}"
 
 
+def env_example() -> str:
+    """The text of `.env.example`: every setting with its description and its default."""
+    lines = [
+        "# Every setting of the lab with its default. Copy this file to `.env`, uncomment what you change.",
+        "# Renewed by `python -m labs.settings > .env.example`.",
+    ]
+    for name, info in Settings.model_fields.items():
+        lines += ["", f"# {info.description}", f"#{variable_of(name)}={_written(info.default)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _written(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, Path):
+        return str(value.relative_to(ROOT))
+    if isinstance(value, tuple):
+        return ",".join(str(part) for part in value)
+    return "" if value is None else str(value)
+
+
 @functools.cache
 def get_settings() -> Settings:
     """The settings of this process, read once."""
     return load_settings()
+
+
+if __name__ == "__main__":
+    print(env_example(), end="")
