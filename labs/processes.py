@@ -184,9 +184,12 @@ def end(pid: int, *, grace_s: float, signals: Sequence[int] = (signal.SIGTERM, s
     """Send each signal in turn until the process is gone; returns when it is.
 
     Raises:
+        ValueError: it is no single process of ours: 0 and -1 would be many, 1 is the machine's first.
         PermissionError: it belongs to another user.
         TimeoutError: it withstood all of them.
     """
+    if pid <= 1:
+        raise ValueError(f"refusing to end process {pid}")
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         for number in signals:

@@ -210,6 +210,7 @@ def test_root_below_a_folder_closed_to_others_keeps_it_closed(tmp_path: Path) ->
     for part in (wheel, wheel.with_name(f"{wheel.name}.libs")):
         (packages / part.name).symlink_to(part)
     server = PostgresServer(closed / "checkout" / ".lab" / "postgres")
+    there_before = set(REACHABLE.iterdir()) if REACHABLE.exists() else set()
     try:
         starter = start_in_process(server.home, packages=packages)
         output = starter.communicate(timeout=60)[0]
@@ -224,7 +225,11 @@ def test_root_below_a_folder_closed_to_others_keeps_it_closed(tmp_path: Path) ->
         assert execute(server.url, "SELECT 1") == [(1,)]
     finally:
         server.remove()
-    assert not server.data.parent.exists()
+        assert not server.data.parent.exists()
+        # What is left is the copy of the programs, for the next one; here there is none.
+        for left in set(REACHABLE.iterdir()) - there_before:
+            assert left.name.startswith("postgresql-")
+            shutil.rmtree(left)
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root can become another user; without root all tests show it")
