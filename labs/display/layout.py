@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 #: Pixels between two boxes of a column, between two arrows at a box, and beside the labels of a column.
 _GAP = 14.0
 _SLOT = 16.0
-_BESIDE = 60.0
+_BESIDE = 48.0
 
 
 @dataclass

@@ -13,7 +13,7 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 
-from labs.notebook.session import sweep
+from labs.notebook.remains import sweep
 from labs.settings import ROOT
 
 FOLDER = ROOT / "notebooks"
@@ -58,11 +58,24 @@ def run(notebook: Any) -> None:
 
 
 def normalise(notebook: Any) -> None:
-    """Remove what differs from machine to machine: versions of tools, widgets, timings."""
+    """Remove what differs from run to run: versions of tools, widgets, timings, how output was cut into pieces."""
     notebook.metadata = nbformat.from_dict(_METADATA)  # type: ignore[no-untyped-call]
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})  # type: ignore[no-untyped-call]
+        if "outputs" in cell:
+            cell.outputs = _joined(cell.outputs)
+
+
+def _joined(outputs: list[Any]) -> list[Any]:
+    """Neighbouring pieces of one stream as one: where a kernel cuts them is chance."""
+    joined: list[Any] = []
+    for output in outputs:
+        if joined and output.output_type == "stream" and joined[-1].get("name") == output.name:
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def picture(notebook: Any, *, begins: str, kind: str) -> bytes:

@@ -1,69 +1,39 @@
 """Gives a notebook a virtual host, a database and processes of its own, all gone when it ends, however it ends.
 
-The owner holds the lock of a small file. When a kernel is killed, a guard that waited for its end deletes what it left;
-if that is killed too, whoever starts or tests the next notebook does.
+When its kernel is killed, a guard that waited for its end removes what it left; if that is killed too, whoever starts
+or tests the next notebook does.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import re
-import secrets
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 
-import psutil
-import psycopg
-from psycopg import conninfo, sql
-
-from labs.broker import Broker, Management, VirtualHost, find, virtual_host
-from labs.broker import sweep as sweep_virtual_hosts
-from labs.errors import BrokerError, ConfigurationError, StoreError
+from labs.broker import Broker, VirtualHost, virtual_host
+from labs.errors import BrokerError, ConfigurationError
 from labs.llm.control import StubModel
 from labs.notebook.letters import CoverLetters
-from labs.processes import end, file_lock, try_lock
+from labs.notebook.remains import SETTING, Ownership, own, start_guard, sweep
 from labs.settings import Settings, load_settings
 from labs.stack.stack import Stack
 from labs.store.database import Database
 from labs.store.server import resolve_database
 
-#: In the environment of every process that a notebook starts.
-_MARK = "LAB_NOTEBOOK"
-_LOCK_TIMEOUT_S = 60.0
-_GRACE_S = 10.0
-_GUARD = """
-import sys
-if not sys.stdin.read():
-    from labs.notebook import sweep
-    sweep()
-"""
-
 
 class Notebook:
     """What one notebook owns. `close` it in the last cell; it may be called twice."""
 
-    def __init__(
-        self, label: str, *, settings: Settings, values: dict[str, object], owner_file: Path, descriptor: int
-    ) -> None:
+    def __init__(self, label: str, *, settings: Settings, values: dict[str, object]) -> None:
         self.label = label
         self._settings = settings
         self._values = values
-        self._owner_file = owner_file
-        self._descriptor: int | None = descriptor
-        self._folder = owner_file.with_name(f"{owner_file.name}.logs")
-        self._guard = _start_guard()
         self._stack: Stack | None = None
         self._database_url: str | None = None
-        os.environ[_MARK] = owner_file.name
+        self._owned: Ownership | None = own(settings)
+        self._guard = start_guard()
         try:
             self.vhost: VirtualHost = virtual_host(label, settings=settings)
         except BrokerError:
-            self._release()
+            self._release(self._owned)
             raise
 
     @property
@@ -90,9 +60,7 @@ class Notebook:
             ConfigurationError: its user may not create databases.
         """
         if self._database_url is None:
-            server = resolve_database(self._settings)
-            self._owner_file.write_text(json.dumps({"server": server}))
-            self._database_url = _create_database(server, self._owner_file.name)
+            self._database_url = self._ownership().create_database(resolve_database(self._settings))
         return self._database_url
 
     @property
@@ -107,7 +75,9 @@ class Notebook:
             ProcessFailed: one of them did not start; the text holds the end of its log.
         """
         url = self.database_url
-        self._stack = Stack(self.amqp_url, url, folder=self._folder, settings=self._values)
+        owned = self._ownership()
+        settings = {**self._values, SETTING: owned.name}
+        self._stack = Stack(self.amqp_url, url, folder=owned.folder, settings=settings)
         return self._stack.start(workers=workers)
 
     @property
@@ -129,23 +99,22 @@ class Notebook:
 
     def close(self) -> None:
         """End the processes, delete the virtual host, drop the database."""
-        if self._descriptor is None:
+        owned, self._owned = self._owned, None
+        if owned is None:
             return
         if self._stack is not None:
             self._stack.stop()
         self.vhost.close()
-        if self._database_url is not None:
-            _drop_database(json.loads(self._owner_file.read_text())["server"], self._owner_file.name)
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._owner_file.unlink(missing_ok=True)
-        self._release()
+        self._release(owned)
 
-    def _release(self) -> None:
-        os.environ.pop(_MARK, None)
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+    def _release(self, owned: Ownership) -> None:
+        owned.end()
         self._guard.communicate(b"nothing left")
+
+    def _ownership(self) -> Ownership:
+        if self._owned is None:
+            raise ConfigurationError("this notebook is closed: run it again from its first cell")
+        return self._owned
 
 
 def notebook(label: str, *, settings: Settings | None = None, **values: object) -> Notebook:
@@ -161,92 +130,4 @@ def notebook(label: str, *, settings: Settings | None = None, **values: object) 
     """
     settings = settings or load_settings()
     sweep(settings)
-    with _registry(settings) as folder:
-        owner_file = folder / f"notebook_{secrets.token_hex(6)}"
-        owner_file.write_text("{}")
-        descriptor = _locked(owner_file)
-    return Notebook(f"notebook-{label}", settings=settings, values=values, owner_file=owner_file, descriptor=descriptor)
-
-
-def sweep(settings: Settings | None = None) -> list[str]:
-    """Remove what notebooks have left whose kernels are gone; returns their names. What can't be reached stays."""
-    settings = settings or load_settings()
-    swept = []
-    with _registry(settings) as folder:
-        for owner_file in sorted(path for path in folder.iterdir() if path.is_file()):
-            descriptor = os.open(owner_file, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                if try_lock(descriptor):
-                    with contextlib.suppress(StoreError):
-                        _remove(owner_file)
-                        swept.append(owner_file.name)
-            finally:
-                os.close(descriptor)
-    if swept and (broker := find(settings)) is not None:
-        with contextlib.suppress(BrokerError), Management(broker.management_url) as management:
-            sweep_virtual_hosts(management, settings=settings)
-    return swept
-
-
-def _remove(owner_file: Path) -> None:
-    for pid in _marked(owner_file.name):
-        end(pid, grace_s=_GRACE_S)
-    facts = json.loads(owner_file.read_text())
-    if "server" in facts:
-        with contextlib.suppress(psycopg.OperationalError):  # a server that doesn't run holds nothing up
-            _drop_database(facts["server"], owner_file.name)
-    shutil.rmtree(owner_file.with_name(f"{owner_file.name}.logs"), ignore_errors=True)
-    owner_file.unlink(missing_ok=True)
-
-
-def _marked(name: str) -> list[int]:
-    """Pids of the processes that this notebook has started."""
-    pids = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(_MARK) == name:
-                pids.append(process.pid)
-    return pids
-
-
-def _create_database(server: str, name: str) -> str:
-    try:
-        with psycopg.connect(server, autocommit=True) as db:
-            db.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise ConfigurationError(
-            "the user of LAB_DATABASE_URL may not create databases, which every notebook needs: "
-            "ALTER ROLE ... CREATEDB, or unset it to use a private server"
-        ) from error
-    return conninfo.make_conninfo(server, dbname=name)
-
-
-def _drop_database(server: str, name: str) -> None:
-    with psycopg.connect(server, autocommit=True, connect_timeout=5) as db:
-        db.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
-def _start_guard() -> subprocess.Popen[bytes]:
-    """A process that outlives this one by as long as it takes to clean up: its input ends when we do."""
-    return subprocess.Popen(
-        [sys.executable, "-c", _GUARD],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-def _locked(owner_file: Path) -> int:
-    descriptor = os.open(owner_file, os.O_RDWR | os.O_CLOEXEC)
-    try_lock(descriptor)
-    return descriptor
-
-
-@contextlib.contextmanager
-def _registry(settings: Settings) -> Iterator[Path]:
-    """The folder with a file for each notebook of this checkout that runs, held alone."""
-    folder = settings.home / "notebooks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with file_lock(folder.with_suffix(".lock"), timeout_s=_LOCK_TIMEOUT_S):
-        yield folder
+    return Notebook(f"notebook-{label}", settings=settings, values=values)

@@ -1,0 +1,111 @@
+"""A notebook's parts: its own while it runs, and gone afterwards, however it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psutil
+import psycopg
+import pytest
+
+from labs.broker import Broker, Management
+from labs.notebook import notebook, sweep
+from labs.processes import wait_until
+from labs.settings import Settings
+
+#: A kernel: it has everything that a notebook may have, says what, and waits to be killed.
+KERNEL = """
+import json, sys
+from labs.notebook import notebook
+lab = notebook("killed")
+lab.start(workers=1)
+print(json.dumps([lab.vhost.name, lab.database_url, [child.pid for child in lab.stack.children]]), flush=True)
+sys.stdin.read()
+"""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A process with a notebook's parts."""
+
+    process: subprocess.Popen[str]
+    vhost: str
+    database_url: str
+    pids: list[int]
+
+
+@pytest.fixture
+def kernel(broker: Broker, database_url: str) -> Iterator[Kernel]:
+    with subprocess.Popen(
+        [sys.executable, "-c", KERNEL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        yield Kernel(process, *json.loads(process.stdout.readline()))
+        process.kill()
+
+
+def database_exists(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def is_running(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_a_killed_kernel_leaves_no_process_no_virtual_host_and_no_database(kernel: Kernel, broker: Broker) -> None:
+    # Given a kernel with a virtual host, a database and four processes
+    with Management(broker.management_url) as management:
+        assert kernel.vhost in management.virtual_hosts()
+        assert database_exists(kernel.database_url)
+        assert all(is_running(pid) for pid in kernel.pids)
+        assert len(kernel.pids) == 4
+        # When it is killed, and with it its whole process group, as Jupyter does
+        os.killpg(kernel.process.pid, signal.SIGKILL)
+        kernel.process.wait()
+        # Then all of that is gone soon, though nobody asks for it.
+        assert wait_until(lambda: kernel.vhost not in management.virtual_hosts(), timeout_s=30)
+    assert wait_until(lambda: not database_exists(kernel.database_url), timeout_s=30)
+    assert not any(is_running(pid) for pid in kernel.pids)
+
+
+def test_a_sweep_leaves_the_living_alone(broker: Broker, settings: Settings) -> None:
+    with_parts = notebook("alive", settings=settings)
+    try:
+        url = with_parts.database_url
+        assert sweep(settings) == []
+        assert database_exists(url)
+        assert with_parts.vhost.queues() == []
+    finally:
+        with_parts.close()
+    assert not database_exists(url)
+
+
+def test_closing_removes_everything_and_may_be_repeated(broker: Broker, settings: Settings) -> None:
+    lab = notebook("closed", settings=settings)
+    url, name = lab.database_url, lab.vhost.name
+    lab.close()
+    lab.close()
+    with Management(broker.management_url) as management:
+        assert name not in management.virtual_hosts()
+    assert not database_exists(url)
+    assert sweep(settings) == []
+
+
+def test_two_notebooks_have_nothing_in_common(broker: Broker, settings: Settings) -> None:
+    one, other = notebook("same", settings=settings), notebook("same", settings=settings)
+    try:
+        assert one.vhost.name != other.vhost.name
+        assert one.database_url != other.database_url
+    finally:
+        one.close()
+        other.close()
