@@ -99,4 +99,4 @@ def labs(nowhere: CommandLine, broker: Broker, vhost: VirtualHost, database_url:
     }
     made = CommandLine(nowhere.environment | given)
     yield made
-    made.process("down")
+    made("down")

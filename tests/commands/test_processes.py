@@ -34,12 +34,12 @@ def test_a_setting_that_is_wrong_is_named(nowhere: CommandLine) -> None:
 
 @pytest.mark.parametrize("command", ["worker", "relay"])
 def test_a_process_without_a_broker_says_how_to_get_one(nowhere: CommandLine, command: str) -> None:
-    assert_failed(nowhere.process(command), 1, "no broker", "python -m labs up", "LAB_AMQP_URL")
+    assert_failed(nowhere(command), 1, "no broker", "python -m labs up", "LAB_AMQP_URL")
 
 
 @pytest.mark.parametrize("command", ["worker", "relay", "api", "jobs"])
 def test_a_process_without_a_database_says_how_to_get_one(nowhere: CommandLine, command: str) -> None:
-    done = nowhere.process(command, LAB_AMQP_URL="amqp://127.0.0.1:1/")
+    done = nowhere(command, LAB_AMQP_URL="amqp://127.0.0.1:1/")
     assert_failed(done, 1, "no database", "python -m labs up", "LAB_DATABASE_URL")
 
 
@@ -47,11 +47,11 @@ def test_a_process_without_a_database_says_how_to_get_one(nowhere: CommandLine, 
 def test_a_taken_port_is_one_clear_line(labs: CommandLine, command: str, variable: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert_failed(labs.process(command, "--port", port), 1, port, variable)
+        assert_failed(labs(command, "--port", port), 1, port, variable)
 
 
 def test_dials_that_are_none_are_named(nowhere: CommandLine) -> None:
-    assert_failed(nowhere.process("stub", LAB_STUB_DIALS='{"latency": 5}'), 1, "LAB_STUB_DIALS")
+    assert_failed(nowhere("stub", LAB_STUB_DIALS='{"latency": 5}'), 1, "LAB_STUB_DIALS")
 
 
 def test_every_process_says_in_one_line_that_it_is_ready_and_ends_with_0(

@@ -4,63 +4,52 @@ from __future__ import annotations
 
 import socket
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import jwt
+import pytest
 
 from labs.service.tokens import make_token
 from labs.settings import load_settings
 from labs.stack.child import Child
+from tests.commands.conftest import CommandLine, assert_failed
 from tests.service.conftest import PREFIX, SECRET, Service
 
 
-def run_api(service: Service, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run an API that is expected to end by itself."""
-    environment = service.stack.environment() | {"LAB_API_PORT": "0"} | variables
-    command = [sys.executable, "-m", "labs", "api", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+@pytest.fixture
+def labs(service: Service) -> CommandLine:
+    return CommandLine(service.stack.environment() | {"LAB_API_PORT": "0"})
 
 
-def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert done.stderr.startswith("error: ")
-    for word in words:
-        assert word in done.stderr
-
-
-def test_a_taken_port_is_one_clear_line(service: Service) -> None:
+def test_a_taken_port_is_one_clear_line(labs: CommandLine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert_refused(run_api(service, "--port", port), port, "LAB_API_PORT")
+        assert_failed(labs("api", "--port", port), 1, port, "LAB_API_PORT")
 
 
-def test_the_development_secret_is_refused_beyond_loopback(service: Service) -> None:
-    done = run_api(service, "--host", "0.0.0.0", LAB_JWT_SECRET="")
-    assert_refused(done, "0.0.0.0", "LAB_JWT_SECRET")
+def test_the_development_secret_is_refused_beyond_loopback(labs: CommandLine) -> None:
+    done = labs("api", "--host", "0.0.0.0", LAB_JWT_SECRET="")
+    assert_failed(done, 1, "0.0.0.0", "LAB_JWT_SECRET")
 
 
-def test_a_short_secret_is_refused_without_showing_it(service: Service) -> None:
-    done = run_api(service, LAB_JWT_SECRET="too-short")
-    assert_refused(done, "LAB_JWT_SECRET", "32")
+def test_a_short_secret_is_refused_without_showing_it(labs: CommandLine) -> None:
+    done = labs("api", LAB_JWT_SECRET="too-short")
+    assert_failed(done, 1, "LAB_JWT_SECRET", "32")
     assert "too-short" not in done.stderr
 
 
-def test_a_rate_limit_that_is_none_is_refused(service: Service) -> None:
-    assert_refused(run_api(service, LAB_RATE_LIMIT="often"), "LAB_RATE_LIMIT")
+def test_a_rate_limit_that_is_none_is_refused(labs: CommandLine) -> None:
+    assert_failed(labs("api", LAB_RATE_LIMIT="often"), 1, "LAB_RATE_LIMIT")
 
 
-def test_a_broker_address_that_is_none_is_refused(service: Service) -> None:
-    assert_refused(run_api(service, LAB_AMQP_URL="http://127.0.0.1"), "AMQP URL")
+def test_a_broker_address_that_is_none_is_refused(labs: CommandLine) -> None:
+    assert_failed(labs("api", LAB_AMQP_URL="http://127.0.0.1"), 1, "AMQP URL")
 
 
-def test_without_a_database_it_says_how_to_get_one(service: Service, tmp_path: Path) -> None:
-    done = run_api(service, LAB_DATABASE_URL="", LAB_HOME=str(tmp_path))
-    assert_refused(done, "python -m labs up", "LAB_DATABASE_URL")
+def test_without_a_database_it_says_how_to_get_one(labs: CommandLine, tmp_path: Path) -> None:
+    done = labs("api", LAB_DATABASE_URL="", LAB_HOME=str(tmp_path))
+    assert_failed(done, 1, "python -m labs up", "LAB_DATABASE_URL")
 
 
 def test_a_secret_file_is_made_once_for_its_owner_alone_and_signs(service: Service, tmp_path: Path) -> None:
