@@ -61,12 +61,14 @@ INSERT_VALUES = (
     "%(o_consumers)s::text[]"
 )
 
+# Materialized, here and below: as a plain subquery it may be run once for each row, and then take more than its limit.
 _CLAIM = f"""
-UPDATE outbox SET claim_token = %(token)s, claimed_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
-WHERE id IN (
-    SELECT id FROM outbox
+WITH free AS MATERIALIZED (
+    SELECT id AS row_id FROM outbox
     WHERE published_at IS NULL AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
     ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+UPDATE outbox SET claim_token = %(token)s, claimed_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
+FROM free WHERE id = row_id
 RETURNING id, {INSERT_COLUMNS}
 """  # noqa: S608 - constants only
 
@@ -94,12 +96,12 @@ WHERE id IN (
 """
 
 _REARM = """
-UPDATE outbox SET published_at = NULL, claim_token = NULL, claimed_until = NULL
-WHERE id IN (
-    SELECT id FROM outbox
+WITH lost AS MATERIALIZED (
+    SELECT id AS row_id FROM outbox
     WHERE settled_at IS NULL
       AND published_at < clock_timestamp() - make_interval(secs => %(after_s)s * power(2, LEAST(publishes - 1, 12)))
     LIMIT 1000 FOR UPDATE SKIP LOCKED)
+UPDATE outbox SET published_at = NULL, claim_token = NULL, claimed_until = NULL FROM lost WHERE id = row_id
 """
 
 _SWEEP = """

@@ -11,7 +11,7 @@ from labs.store.database import Database
 from labs.store.inbox import record_effect, record_given_up
 from labs.store.jobs import Jobs
 from labs.store.outbox import Outbox
-from tests.databases import count, create, letter, rows
+from tests.databases import count, create, jobs_of, letter, opened, rows
 from tests.waiting import eventually
 
 
@@ -46,6 +46,17 @@ async def test_rows_are_claimed_oldest_first_with_all_they_need(outbox: Outbox, 
     )
     assert bodies[0].cvText in message.body
     assert await outbox.unpublished() == 5
+
+
+async def test_a_claim_takes_no_more_than_its_limit_whatever_the_plan(database_url: str) -> None:
+    # Given a planner that would rather run a subquery once for each row, as it does with some statistics,
+    off = ("hashagg", "sort", "material", "hashjoin", "mergejoin", "memoize")
+    options = " ".join(f"-c enable_{step}=off" for step in off)
+    async with opened(psycopg.conninfo.make_conninfo(database_url, options=options)) as database:
+        for _ in range(10):
+            await create(jobs_of(database))
+        _, claimed = await Outbox(database).claim(limit=3, lease_s=30)
+    assert len(claimed) == 3
 
 
 async def test_claims_of_many_relays_never_overlap(outbox: Outbox, jobs: Jobs) -> None:
