@@ -48,7 +48,7 @@ def test_up_starts_what_is_missing_and_down_ends_it_all(labs: CommandLine, home:
     assert "careerops:careerops" not in table
     # A second time changes nothing.
     first = pids(labs)
-    done = labs.process("up")
+    done = labs("up")
     assert done.returncode == 0
     assert "runs already" in done.stderr
     assert pids(labs) == first
@@ -62,7 +62,7 @@ def test_up_starts_what_is_missing_and_down_ends_it_all(labs: CommandLine, home:
     assert {name for name in first if first[name] != second[name]} == {"api"}
     assert running(labs)["api"]["url"] == api["url"]
     # Down ends all, and a second time changes nothing.
-    assert labs.process("down").returncode == 0
+    assert labs("down").returncode == 0
     assert not any(is_alive(pid) for pid in second.values())
     done = labs("down")
     assert (done.returncode, done.stdout) == (0, "")

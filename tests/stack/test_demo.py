@@ -23,7 +23,8 @@ def home(broker: Broker, tmp_path: Path) -> Iterator[Path]:
     """A folder with a space in its path for a whole private lab; `broker` has seen to it that RabbitMQ is installed."""
     made = tmp_path / "a b" / "home"
     yield made
-    subprocess.run(command("down"), env=environment(made), capture_output=True, timeout=60, check=False)
+    if left_over(made):  # the test has failed already; the next ones need the machine
+        subprocess.run(command("down"), env=environment(made), capture_output=True, timeout=60, check=False)
 
 
 def command(*arguments: str) -> list[str]:
@@ -69,8 +70,8 @@ def test_the_demo_shows_a_letter_and_all_of_its_way_and_leaves_nothing_behind(ho
     shown = done.stdout
     assert "202 Accepted" in shown
     assert '"status": "pending"' in shown
-    assert shown.index(" pending") < shown.index(" completed")
-    assert "Dear " in shown
+    followed = shown[shown.index("/events") : shown.index("Dear ")]
+    assert followed.index(" s  processing") < followed.index(" s  completed")
     # and the way: row, outbox, exchange, queue, model call, result, events.
     way = shown[shown.index("the way of job") :]
     for place in ("outbox", "cover-letter.generate", "completed", "notifications.email", "analytics.process"):
