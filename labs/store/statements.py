@@ -86,6 +86,7 @@ class Statements:
             UPDATE {name} AS t SET lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
             FROM unnest(%(ids)s::text[], %(fences)s::bigint[]) AS mine(job_id, fence)
             WHERE t.job_id = mine.job_id AND t.fence = mine.fence AND t.status = 'processing'
+                AND t.lease_until IS NOT NULL -- released while the renewal was under way
             RETURNING t.job_id"""
         self.release = f"""
             WITH job AS (

@@ -211,6 +211,17 @@ async def test_a_released_job_can_be_claimed_at_once_and_is_no_suspect(jobs: Job
     assert (await unclaimed(jobs, job_id)).held_for_s is not None
 
 
+async def test_a_renewal_under_way_does_not_take_back_a_released_job(jobs: Jobs) -> None:
+    # Given a worker that has failed its last attempt and released the job,
+    job_id = (await create(jobs)).job.job_id
+    mine = await claim(jobs, job_id)
+    await jobs.release(mine, error="the model is broken")
+    # when the renewal that its lease keeper had sent a moment before arrives only now,
+    assert await jobs.renew([mine], lease_s=30) == set()
+    # then the job is nobody's, so that it can be given up instead of staying in processing.
+    assert await jobs.fail(job_id, code="ModelFailed", message="given up", event=failure(job_id))
+
+
 async def test_a_job_that_somebody_works_on_does_not_fail(database: Database, jobs: Jobs) -> None:
     job_id = (await create(jobs)).job.job_id
     await claim(jobs, job_id)
