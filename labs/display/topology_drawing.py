@@ -24,6 +24,8 @@ from labs.display.picture import Drawing, text_width
 _HEAD = 40.0
 _FOOT = 44.0
 _DASHES = "6 4"
+#: Pixels of a letter in the legend: nothing is drawn round it, so it may be closer than in boxes.
+_LEGEND_PX = 5.5
 _NOTHING = "nothing here yet but the default exchange, which routes to the queue that the key names"
 
 
@@ -160,7 +162,7 @@ def _draw_legend(drawing: Drawing, nodes: Iterable[Node], routes: Sequence[Route
             style = _LOOKS[look]
             drawing.box((left, baseline - 10), (18, 12), fill=style.fill, border=style.border, radius=style.radius / 3)
             drawing.text((left + 24, baseline), name, size=11, colour=FAINT)
-            left += 24 + text_width(name, size=11) + 16
+            left += 24 + _LEGEND_PX * len(name) + 16
     kinds = {
         "binding and its key": [route for route in routes if not route.dead],
         "dead letters": [route for route in routes if route.dead and not route.delayed],
@@ -173,9 +175,9 @@ def _draw_legend(drawing: Drawing, nodes: Iterable[Node], routes: Sequence[Route
                 (left, baseline - 4), (left + 26, baseline - 4), colour=_colour(members[0]), width=2, dashes=dashes
             )
             drawing.text((left + 32, baseline), name, size=11, colour=FAINT)
-            left += 32 + text_width(name, size=11) + 16
+            left += 32 + _LEGEND_PX * len(name) + 16
     if any(node.ready is not None for node in nodes):
         _draw_badge(drawing, 3, right=left + 22, top=baseline - 13)
         drawing.text((left + 28, baseline), "ready messages", size=11, colour=FAINT)
-        left += 28 + text_width("ready messages", size=11)
+        left += 28 + _LEGEND_PX * len("ready messages")
     return left
