@@ -21,6 +21,7 @@ from labs.processes import FoundProcess, Progress, quiet
 #: A start takes 4 to 6 s on two cores; a loaded machine gets time, a stuck one an error.
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 30.0
+DEAF_TIMEOUT_S = 3.0
 
 #: How Erlang and RabbitMQ say it, of the node's own ports and of its port mapper's.
 _PORT_TAKEN = re.compile("eaddrinuse|port_already_used|address already in use", re.IGNORECASE)
@@ -98,7 +99,8 @@ class Node:
     def stop(self) -> None:
         """Stop it cleanly, and its port mapper with it; nothing is left running. No error if it doesn't run."""
         with self._exclusive():
-            self._end_all(grace_s=STOP_TIMEOUT_S)
+            # A node that is still starting doesn't hear SIGTERM, and nobody should wait long to interrupt a start.
+            self._end_all(grace_s=STOP_TIMEOUT_S if self._answers() else DEAF_TIMEOUT_S)
 
     def kill(self) -> None:
         """SIGKILL the Erlang process, as a crash would; returns when it is gone. For failure tests.
