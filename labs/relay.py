@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 
@@ -27,6 +29,8 @@ log = structlog.get_logger()
 POLL_S = 1.0
 #: Settled messages are kept a day for tracing; effects a month, to recognise late duplicates.
 RETENTION_S = 24 * 3600.0
+_SWEEP_EVERY_S = 600.0
+_LAST_BATCH_TIMEOUT_S = 5.0
 INBOX_RETENTION_S = 30 * 24 * 3600.0
 
 
@@ -67,6 +71,7 @@ class Relay:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._relay())
             tasks.create_task(self._reconcile())
+            tasks.create_task(self._sweep())
 
     async def _relay(self) -> None:
         backoff = Backoff(first_s=0.1, cap_s=2.0)
@@ -74,7 +79,7 @@ class Relay:
             while True:
                 try:
                     await self._publisher.wait_connected()
-                    moved = await self.relay_batch()
+                    moved = await _finished(self.relay_batch())
                 except (BrokerError, DatabaseUnavailable) as error:
                     log.warning("relay waits", reason=str(error))
                     await backoff.wait()
@@ -95,6 +100,9 @@ class Relay:
             await self._outbox.mark_published(token, confirmed)
             RELAYED.inc(len(confirmed))
         await self._give_back(token, claimed, outcomes)
+        errors = [error for error in outcomes if error is not None]
+        if not confirmed and errors:
+            raise errors[0]  # nothing gets through: let the loop back off
         return len(claimed)
 
     async def _publish(self, row: Claimed) -> BrokerError | None:
@@ -115,6 +123,12 @@ class Relay:
         log.warning("messages not confirmed, publishing them again", count=len(failed), reason=reason)
         await self._outbox.release(token, [row_id for row_id, _ in failed], error=reason, delay_s=1.0)
 
+    async def _sweep(self) -> None:
+        while True:
+            with contextlib.suppress(DatabaseUnavailable):
+                await self._outbox.sweep(retention_s=RETENTION_S, inbox_retention_s=INBOX_RETENTION_S)
+            await asyncio.sleep(_SWEEP_EVERY_S)
+
     async def _reconcile(self) -> None:
         interval_s = max(0.5, min(self._reconcile_after_s / 4, 15.0))
         while True:
@@ -124,4 +138,14 @@ class Relay:
                 if again:
                     RECONCILED.inc(again)
                     log.warning("publishing again what had no effect", count=again)
-                await self._outbox.sweep(retention_s=RETENTION_S, inbox_retention_s=INBOX_RETENTION_S)
+
+
+async def _finished(batch: Coroutine[Any, Any, int]) -> int:
+    """A batch, finished even when we are told to end: half of one would lie claimed until its lease runs out."""
+    running = asyncio.ensure_future(batch)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait({running}, timeout=_LAST_BATCH_TIMEOUT_S)
+        running.cancel()
+        raise

@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     )
     relay_batch: int = Field(200, ge=1, description="Outbox rows published at once.")
     relay_lease_s: float = Field(15.0, gt=0, description="Seconds until a silent relay's rows may be taken over.")
-    database_pool: int = Field(10, ge=1, description="Connections a process opens to the database.")
+    database_pool: int = Field(10, ge=2, description="Connections a process opens to the database.")
 
     # E-mail
     smtp_url: SecretStr | None = Field(
@@ -121,8 +121,8 @@ class Settings(BaseSettings):
     @field_validator("retry_delays_ms")
     @classmethod
     def _positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if any(delay <= 0 for delay in value):
-            raise ValueError("every delay must be a positive number of milliseconds")
+        if not value or any(delay <= 0 for delay in value):
+            raise ValueError("give at least one delay, each a positive number of milliseconds")
         return value
 
     def signing_secret(self) -> str:

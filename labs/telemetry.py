@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import sys
+import time
+from collections.abc import Iterator
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
@@ -19,6 +22,7 @@ HTTP_SECONDS = Histogram(
 )
 MODEL_SECONDS = Histogram("lab_model_call_seconds", "Duration of model calls.", ("outcome",), buckets=_BUCKETS)
 JOB_SECONDS = Histogram("lab_job_seconds", "From the request to the result.", ("system", "status"), buckets=_BUCKETS)
+DELIVERIES = Counter("lab_deliveries_total", "What became of deliveries, and connects.", ("queue", "outcome"))
 RELAYED = Counter("lab_relay_published_total", "Outbox messages confirmed by the broker.")
 RELAY_FAILED = Counter("lab_relay_failed_total", "Outbox messages that have to be published again.")
 RECONCILED = Counter("lab_reconciled_total", "Messages published again because their effect was missing.")
@@ -53,6 +57,21 @@ def configure_logging(settings: Settings, *, process: str) -> None:
     # uvicorn prints the text of unexpected errors, which may quote a request; labs.service.problems logs them without.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def observed(histogram: Histogram) -> Iterator[None]:
+    """Observe how long a block takes, under the outcome `ok` or the name of its error."""
+    started = time.perf_counter()
+    outcome = "cancelled"
+    try:
+        yield
+        outcome = "ok"
+    except Exception as error:
+        outcome = type(error).__name__
+        raise
+    finally:
+        histogram.labels(outcome).observe(time.perf_counter() - started)
 
 
 def new_traceparent() -> str:

@@ -114,8 +114,12 @@ async def test_a_message_arrives_as_it_was_committed(post: Post) -> None:
 
 async def test_two_relays_share_five_hundred_rows_and_lose_none(post: Post) -> None:
     ids = await post.fill(500)
-    async with post.running() as one, post.running() as two:
+    async with post.relay(batch=10) as (first, one), post.relay(batch=10) as (second, two):
+        running = [asyncio.create_task(relay.run()) for relay in (first, second)]
         await eventually(post.done)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         # Both had their part,
         assert one.statistics.confirmed + two.statistics.confirmed == 500
         assert min(one.statistics.confirmed, two.statistics.confirmed) > 0

@@ -138,7 +138,7 @@ class ModelClient:
         except TimeoutError:
             raise self._too_late() from None
         except openai.OpenAIError as error:
-            raise model_error(error, address=self.base_url) from None
+            raise model_error(error, address=_shown(self.base_url)) from None
         return self._completion(response.content, duration_s=time.monotonic() - started)
 
     async def stream(self, messages: Sequence[ChatMessage], *, request_id: str) -> AsyncIterator[str]:
@@ -179,7 +179,7 @@ class ModelClient:
                 async for event in stream:
                     yield _Chunk.model_validate(event)
         except openai.OpenAIError as error:
-            raise model_error(error, address=self.base_url) from None
+            raise model_error(error, address=_shown(self.base_url)) from None
         except ValueError:  # an event that is no JSON, or JSON of another shape
             raise self._nonsense() from None
 
@@ -264,3 +264,9 @@ def _address(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise ConfigurationError(f"OPENAI_BASE_URL={url!r} is not an address: it starts with http:// or https://")
     return url.rstrip("/")
+
+
+def _shown(url: str) -> str:
+    """An address without the user and password it may hold: errors end up in logs and dead letters."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

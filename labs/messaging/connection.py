@@ -18,6 +18,7 @@ from pika.connection import Connection as PikaConnection
 from pika.spec import Basic, BasicProperties
 
 from labs.errors import BrokerError, BrokerRefused, BrokerUnavailable, ConfigurationError, TopologyMismatch
+from labs.messaging.frames import TolerantConnection
 
 T = TypeVar("T")
 OnMessage = Callable[[PikaChannel, Basic.Deliver, BasicProperties, bytes], None]
@@ -40,6 +41,9 @@ class Channel:
     def __init__(self, raw: PikaChannel) -> None:
         self.raw = raw
         self.closed: asyncio.Future[BrokerError] = asyncio.get_running_loop().create_future()
+        #: What a `get` in progress waits for; one callback serves all, since pika searches its callbacks one by one.
+        self._getting: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        raw.add_callback(lambda _: _settle(self._getting, None), [Basic.GetEmpty], one_shot=False)
         raw.add_on_close_callback(lambda _, reason: _settle(self.closed, translate(reason)))
         raw.add_on_cancel_callback(
             lambda _: _settle(self.closed, BrokerUnavailable("the broker cancelled the consumer"))
@@ -97,8 +101,7 @@ class Channel:
 
     async def get(self, queue: str) -> tuple[Basic.GetOk, BasicProperties, bytes] | None:
         """Fetch one message without consuming, or None if the queue is empty."""
-        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.raw.add_callback(lambda _: _settle(reply, None), [Basic.GetEmpty], one_shot=True)
+        self._getting = reply = asyncio.get_running_loop().create_future()
         try:
             self.raw.basic_get(queue, callback=lambda _, *message: _settle(reply, message))
         except exceptions.AMQPError as error:
@@ -121,8 +124,7 @@ class Channel:
         """Close the channel and wait for the broker's answer, so that sent acks have arrived."""
         if self.raw.is_open:
             self.raw.close()
-        if not self.closed.done() or not (self.raw.is_closed or self.raw.is_closing):
-            await self.closed
+        await asyncio.wait({self.closed})
 
 
 class Connection:
@@ -154,7 +156,7 @@ class Connection:
         """
         parameters = _parameters(url, name=name, heartbeat_s=heartbeat_s, timeout_s=timeout_s)
         opened: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        raw = AsyncioConnection(
+        raw = TolerantConnection(
             parameters,
             on_open_callback=lambda raw: _settle(opened, raw),
             on_open_error_callback=lambda _, error: _fail(opened, translate(error)),

@@ -96,16 +96,19 @@ def republished(properties: BasicProperties, headers: dict[str, Any]) -> BasicPr
 def read(queue: str, properties: BasicProperties, body: bytes) -> DeadLetter:
     """What is known of a dead letter, put there by a consumer of ours or by the broker itself."""
     headers = properties.headers or {}
-    deaths = headers.get("x-death") or [{}]
+    death = _death(headers.get("x-death"))
+    by_us = _text(headers.get("dead-letter-reason"))
+    # What the broker says of its own dead-lettering can't be forged by a publisher; our headers could.
+    source = _text(death.get("queue")) or _text(headers.get("dead-letter-queue")) or queue.removesuffix(_SUFFIX)
     return DeadLetter(
         queue=queue,
-        source=headers.get("dead-letter-queue") or deaths[0].get("queue") or queue.removesuffix(_SUFFIX),
-        reason=headers.get("dead-letter-reason") or f"by the broker: {deaths[0].get('reason', 'unknown')}",
+        source=source,
+        reason=by_us or f"by the broker: {_text(death.get('reason')) or 'unknown'}",
         message_id=properties.message_id,
         type=properties.type,
         attempts=_number(headers.get("attempt"), default=1),
         redrives=_number(headers.get("redrives"), default=0),
-        died_at=_moment(headers.get("dead-letter-at")) or deaths[0].get("time"),
+        died_at=_moment(headers.get("dead-letter-at")) or _moment(death.get("time")),
         trail=_lines(headers.get("trail")),
         body=body,
         properties=properties,
@@ -117,7 +120,19 @@ def _number(value: object, *, default: int) -> int:
     return value if isinstance(value, int) else default
 
 
+def _death(value: object) -> dict[str, Any]:
+    """The newest entry of `x-death`, if it has the broker's form."""
+    newest = value[0] if isinstance(value, list) and value else None
+    return newest if isinstance(newest, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
 def _moment(value: object) -> datetime | None:
+    if isinstance(value, datetime):
+        return value
     with contextlib.suppress(ValueError):
         return datetime.fromisoformat(value) if isinstance(value, str) else None
     return None
@@ -133,9 +148,14 @@ async def browse(url: str, queue: str, *, limit: int = 100, match: Match = lambd
     Raises:
         BrokerError: the broker doesn't answer, or there is no such queue.
     """
+    found: list[DeadLetter] = []
     async with _letters(url) as channel:
-        seen = [letter async for _, letter in _fetch(channel, queue)]
-    return [letter for letter in seen if match(letter)][:limit]
+        async for _, letter in _fetch(channel, queue):
+            if match(letter):
+                found.append(letter)
+            if len(found) >= limit:
+                break
+    return found
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def _counted(headers: Mapping[str, Any], name: str, *, least: int) -> int:
 
 
 def _text_or_none(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    return value[:LINE_LENGTH] if isinstance(value, str) else None
 
 
 @dataclass(frozen=True, slots=True)

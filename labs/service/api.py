@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 
+import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
@@ -33,6 +34,8 @@ from labs.store.outbox import Outbox
 from labs.systems.cover_letters import jobs as cover_letters
 from labs.systems.cover_letters.routes import CoverLetterApi, routes
 from labs.systems.job_worker import JOBS_HINT
+
+log = structlog.get_logger()
 
 #: Seconds that a start waits for the database.
 _PATIENCE_S = 2.0
@@ -124,6 +127,7 @@ def _lifespan(parts: _Parts) -> Callable[[FastAPI], contextlib.AbstractAsyncCont
             preparing = asyncio.create_task(schema_applied(parts.database, parts.stopping))
             watch = asyncio.create_task(parts.broker.run())
             # Without a database it starts all the same, and answers 503 until there is one.
+            preparing.add_done_callback(_say_why_it_failed)
             await asyncio.wait({preparing}, timeout=_PATIENCE_S)
             try:
                 yield
@@ -133,6 +137,12 @@ def _lifespan(parts: _Parts) -> Callable[[FastAPI], contextlib.AbstractAsyncCont
                 await asyncio.gather(preparing, watch, return_exceptions=True)
 
     return lifespan
+
+
+def _say_why_it_failed(preparing: asyncio.Task[None]) -> None:
+    error = None if preparing.cancelled() else preparing.exception()
+    if error is not None:
+        log.error("the schema could not be applied: may this user create tables?", error=str(error))
 
 
 def run_api(settings: Settings) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import structlog
 
 from labs.llm.client import ModelClient
-from labs.messaging.consumer import Consumer, ConsumerConfig, Handler, OnDeadLetter
+from labs.messaging.consumer import Consumer
+from labs.messaging.delivery import ConsumerConfig, Handler, OnDeadLetter
 from labs.messaging.message import Schemas
 from labs.messaging.publisher import Publisher
 from labs.messaging.retry import RetryPolicy

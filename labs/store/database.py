@@ -23,6 +23,32 @@ Db = AsyncConnection[DictRow]
 _SCHEMA_LOCK = 0x1AB
 
 
+#: Seconds (milliseconds for the last) after which a server that has vanished without a word counts as lost.
+KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
+
+#: Failures that pass, besides psycopg's operational ones: a server that is failing over, or ended our session.
+_PASSING = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+)
+
+
+def connection_info(url: str, *, name: str) -> str:
+    """How to connect: UTF-8 whatever the server's default, and no waiting for a server that has vanished.
+
+    Raises:
+        ConfigurationError: the URL is not one.
+    """
+    try:
+        return psycopg.conninfo.make_conninfo(
+            url, application_name=name, connect_timeout=3, client_encoding="utf8", **KEEPALIVE
+        )
+    except psycopg.ProgrammingError:  # whose text quotes the URL, perhaps with its password
+        raise ConfigurationError("LAB_DATABASE_URL is not postgresql://user:password@host:port/database") from None
+
+
 class Database:
     """Connections in autocommit mode: each statement is a transaction unless `transaction` is used.
 
@@ -34,12 +60,7 @@ class Database:
 
     def __init__(self, url: str, *, name: str, pool: int = 10, timeout_s: float = 3.0) -> None:
         self._timeout_s = timeout_s
-        try:
-            conninfo = psycopg.conninfo.make_conninfo(
-                url, application_name=name, connect_timeout=3, client_encoding="utf8"
-            )
-        except psycopg.ProgrammingError:  # whose text quotes the URL, and with it the password
-            raise ConfigurationError("LAB_DATABASE_URL is not postgresql://user:password@host:port/database") from None
+        conninfo = connection_info(url, name=name)
         self._pool: AsyncConnectionPool[Db] = AsyncConnectionPool(
             conninfo,
             connection_class=AsyncConnection[DictRow],
@@ -76,7 +97,7 @@ class Database:
                 yield connection
         except psycopg.errors.UndefinedTable as error:
             raise DatabaseUnavailable("the database has no tables yet: start a worker") from error
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        except _PASSING as error:
             self._drop_broken_connections()
             raise DatabaseUnavailable(f"the database doesn't answer: {_first_line(error)}") from error
 

@@ -17,7 +17,7 @@ import psycopg
 import structlog
 
 from labs.errors import DatabaseUnavailable
-from labs.store.database import Database
+from labs.store.database import Database, connection_info
 
 log = structlog.get_logger()
 
@@ -62,7 +62,7 @@ class Listener:
     """Receives the hints of one channel; reconnects by itself."""
 
     def __init__(self, url: str, channel: str) -> None:
-        self._url = url
+        self._conninfo = connection_info(url, name=f"listening for {channel}")
         self._channel = channel
         self._waiters: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._task: asyncio.Task[None] | None = None
@@ -97,9 +97,8 @@ class Listener:
     async def _listen(self) -> None:
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(
-                    self._url, autocommit=True, client_encoding="utf8"
-                ) as db:
+                connecting = psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+                async with await connecting as db:
                     await db.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(self._channel)))
                     async for notification in db.notifies():
                         self._wake(notification.payload.split(","))

@@ -164,8 +164,11 @@ class Jobs:
             "redrives": redrives,
             "allowed": allowed_crashes,
             "detail": Jsonb(detail or {}),
+            "queue": self._table.queue,
         }
         async with self._database.connection() as db:
+            if redrives:
+                await db.execute(self._sql.reopen, parameters)
             row = await _one(db, self._sql.claim, parameters)
             if row is not None:
                 return Claim(job_id, str(row["message_id"]), row["fence"], row["attempts"])

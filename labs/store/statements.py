@@ -52,18 +52,27 @@ class Statements:
             step AS (INSERT INTO job_history (job_id, step) SELECT job_id, 'pending' FROM job)
             SELECT * FROM job"""
         self.by_key = f"SELECT {columns} FROM {name} WHERE user_id = %(user_id)s AND idempotency_key = %(key)s"
+        # What was settled as given up is open again: if its message is lost, it is published again.
+        self.reopen = f"""
+            WITH job AS (
+                UPDATE {name} SET status = 'pending', redrives = %(redrives)s, crashes = 0, lease_until = NULL,
+                    error_code = NULL, error_message = NULL, completed_at = NULL, updated_at = clock_timestamp()
+                WHERE job_id = %(job_id)s AND status = 'failed' AND redrives < %(redrives)s
+                RETURNING job_id, message_id),
+            step AS (INSERT INTO job_history (job_id, step) SELECT job_id, 'redriven' FROM job),
+            effect AS (
+                DELETE FROM inbox USING job
+                WHERE inbox.consumer = %(queue)s AND inbox.message_id = job.message_id AND inbox.outcome = 'dead')
+            UPDATE outbox SET settled_at = NULL, published_at = clock_timestamp()
+            FROM job WHERE outbox.message_id = job.message_id"""
         self.claim = f"""
             WITH job AS (
                 UPDATE {name} SET
                     status = 'processing', fence = fence + 1, attempts = attempts + 1, worker = %(worker)s,
                     lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s),
-                    crashes = CASE WHEN status = 'failed' THEN 0 ELSE crashes END,
-                    redrives = GREATEST(redrives, %(redrives)s),
-                    error_code = NULL, completed_at = NULL, updated_at = clock_timestamp()
-                WHERE job_id = %(job_id)s AND (
-                    (status = 'failed' AND redrives < %(redrives)s)
-                    OR (crashes <= %(allowed)s
-                        AND (status = 'pending' OR (status = 'processing' AND lease_until IS NULL))))
+                    updated_at = clock_timestamp()
+                WHERE job_id = %(job_id)s AND crashes <= %(allowed)s
+                    AND (status = 'pending' OR (status = 'processing' AND lease_until IS NULL))
                 RETURNING job_id, message_id, fence, attempts),
             step AS (
                 INSERT INTO job_history (job_id, step, attempt, worker, detail)

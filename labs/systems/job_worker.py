@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Generic, TypeVar, cast
 
 import structlog
@@ -18,13 +19,15 @@ from pydantic import BaseModel
 
 from labs import failpoints
 from labs.errors import DatabaseUnavailable, Deferred, LabError, LeaseLost, PermanentError
-from labs.messaging.consumer import Delivery
+from labs.messaging.delivery import Delivery
+from labs.messaging.message import now
 from labs.messaging.supervision import Backoff
 from labs.store.hints import Ringer
-from labs.store.jobs import Claim, Jobs, NotClaimed
+from labs.store.jobs import Claim, Jobs, JobStatus, NotClaimed
 from labs.store.leases import LeaseKeeper
 from labs.store.outbox import OUTBOX_HINT, OutboxMessage
 from labs.systems.quarantine import Quarantine
+from labs.telemetry import JOB_SECONDS
 
 log = structlog.get_logger()
 
@@ -50,13 +53,17 @@ class JobSystem(Generic[Body]):
     """What a system says of its jobs.
 
     Args:
+        name: of the system, for metrics.
         job_id: of a message.
+        requested_at: when the user asked.
         perform: the work; may be repeated after a failure, so it changes nothing but its result.
         completed: the event of a completed job.
         failed: the event of a failed one, with its error code.
     """
 
+    name: str
     job_id: Callable[[Body], str]
+    requested_at: Callable[[Body], datetime]
     perform: Callable[[Body], Awaitable[Work]]
     completed: Callable[[Body], OutboxMessage]
     failed: Callable[[Body, str], OutboxMessage]
@@ -142,6 +149,7 @@ class JobWorker(Generic[Body]):
             log.warning("result discarded", job_id=claim.job_id, reason=str(error))
             return
         failpoints.reach("job.committed")
+        self._observe(body, JobStatus.COMPLETED)
         self._ringer.ring(OUTBOX_HINT)
         self._ringer.ring(JOBS_HINT, claim.job_id)
 
@@ -152,12 +160,19 @@ class JobWorker(Generic[Body]):
             yield
         except LeaseLost:
             raise
-        except (Exception, asyncio.CancelledError) as error:
+        except asyncio.CancelledError:
+            with contextlib.suppress(DatabaseUnavailable):  # we are leaving: one try
+                await self._jobs.release(claim, error="the worker was stopped")
+            raise
+        except Exception as error:
             reason = str(error) if isinstance(error, LabError) else type(error).__name__
-            with contextlib.suppress(DatabaseUnavailable):
-                await self._jobs.release(claim, error=reason)
+            await _until_up(lambda: self._jobs.release(claim, error=reason))
             self._ringer.ring(JOBS_HINT, claim.job_id)
             raise
+
+    def _observe(self, body: Body, status: JobStatus) -> None:
+        took_s = (now() - self._system.requested_at(body)).total_seconds()
+        JOB_SECONDS.labels(self._system.name, status.value).observe(took_s)
 
     async def give_up(self, delivery: Delivery, reason: str) -> None:
         """End the job of a message that went to the dead-letter queue."""
@@ -165,7 +180,10 @@ class JobWorker(Generic[Body]):
         job_id = self._system.job_id(body)
         code = reason.split(":", maxsplit=1)[0] if ":" in reason else "given_up"
         event = self._system.failed(body, code)
-        await _until_up(lambda: self._jobs.fail(job_id, code=code, message=reason, event=event))
+        if await _until_up(lambda: self._jobs.fail(job_id, code=code, message=reason, event=event)):
+            self._observe(body, JobStatus.FAILED)
+        else:
+            log.info("a dead letter's job had ended, or is worked on", job_id=job_id)
         self._ringer.ring(OUTBOX_HINT)
         self._ringer.ring(JOBS_HINT, job_id)
 

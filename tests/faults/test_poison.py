@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Any
 
 import pika
@@ -67,6 +69,27 @@ def test_what_cannot_be_read_is_dead_lettered_with_its_reason_and_harms_nobody(r
             assert letter.body == body, what
         system.wait_completed(60)
         assert len(system.stack.of("worker")) == 1
+
+
+class _FarFuture(datetime):
+    """A timestamp header as a careless producer writes it: in milliseconds."""
+
+    def utctimetuple(self) -> time.struct_time:
+        hours_to_the_year_57837 = 489_000_000
+        return time.struct_time((2026, 1, 1, hours_to_the_year_57837, 0, 0, 0, 1, 0))
+
+
+def test_a_header_that_no_client_library_can_decode_harms_nobody_either(run_system: RunSystem) -> None:
+    with run_system() as system:
+        headers = _HEADERS | {"when": _FarFuture(2026, 1, 1)}
+        with system.load(20):
+            publish_raw(system.amqp_url, b'{"jobId": "x"}', headers=headers, type_=GENERATE_KEY)
+        # Then it alone is dead-lettered, whole, without the properties that nobody can read
+        assert wait_until(lambda: len(letters(system)) == 1, timeout_s=30)
+        letter = next(iter(letters(system).values()))
+        assert letter.body == b'{"jobId": "x"}'
+        assert "no message_id" in letter.reason
+        system.wait_completed(20)
 
 
 def test_a_body_that_kills_its_worker_is_given_up_and_the_innocent_complete(run_system: RunSystem) -> None:

@@ -12,8 +12,8 @@ import pytest
 from pika.spec import BasicProperties
 
 from labs.errors import Deferred, DependencyDown, PermanentError, TransientError
-from labs.messaging.consumer import Delivery
 from labs.messaging.dead_letters import redrive
+from labs.messaging.delivery import Delivery
 from tests.proxy import proxy_to
 from tests.waiting import eventually, stays
 from tests.workbench import DELAYS_MS, Workbench, number, ping, running

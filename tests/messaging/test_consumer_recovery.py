@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from labs.broker import Management
-from labs.messaging.consumer import Delivery
+from labs.messaging.delivery import Delivery
 from tests.proxy import proxy_to
 from tests.waiting import eventually, stays
 from tests.workbench import Workbench, number, ping, running

@@ -10,8 +10,8 @@ from pika.spec import BasicProperties
 
 from labs.broker import VirtualHost
 from labs.errors import BrokerError, PermanentError, Unroutable
-from labs.messaging.consumer import Delivery
 from labs.messaging.dead_letters import browse, dead_letter, redrive
+from labs.messaging.delivery import Delivery
 from labs.messaging.message import Message
 from labs.messaging.publisher import Publisher
 from tests.waiting import eventually
@@ -110,7 +110,8 @@ async def test_letters_that_fail_again_are_not_moved_twice(bench: Workbench) -> 
         for n in range(20):
             await bury(bench, publisher, ping(n))
         # when the letters are redriven,
-        done = await redrive(bench.url, bench.dlq, publisher=publisher)
+        async with asyncio.timeout(15):
+            done = await redrive(bench.url, bench.dlq, publisher=publisher)
         # then each went round once, and is back with its redrive counted.
         await eventually(lambda: len(handled) == 20)
         letters = await bench.letters(20)
@@ -154,12 +155,15 @@ async def test_what_the_broker_gave_up_itself_is_shown_and_redriven(messaging_vh
 
 async def test_letters_that_are_no_messages_can_be_redriven_too(bench: Workbench) -> None:
     properties = BasicProperties(
-        content_type="application/pdf", headers={"attempt": "many", "trail": 5, "redrives": "x", "x-death": []}
+        content_type="application/pdf",
+        headers={"attempt": "many", "trail": 5, "redrives": "x", "x-death": [], "cv": "Ada Lovelace"},
     )
     async with bench.publisher() as publisher:
         await dead_letter(publisher, properties, b"\xff%PDF", queue=bench.queue, reason="not JSON")
         letter = (await browse(bench.url, bench.dlq))[0]
         assert (letter.attempts, letter.redrives, letter.trail, letter.message_id) == (1, 0, (), None)
+        # What strangers wrote into other headers does not travel on.
+        assert not {"x-death", "cv"} & set(letter.properties.headers or {})
         await redrive(bench.url, bench.dlq, publisher=publisher)
     back, body = await bench.take()
     assert (body, back.content_type, back.delivery_mode) == (b"\xff%PDF", "application/pdf", 2)

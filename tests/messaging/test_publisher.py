@@ -129,6 +129,7 @@ async def test_a_lost_connection_leaves_the_outstanding_unconfirmed_and_recovers
         # then each is unconfirmed,
         outcomes = await asyncio.gather(*on_the_way, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {Unconfirmed}
+        assert {str(outcome) for outcome in outcomes} == {"the connection was lost before the confirm came"}
         assert publisher.statistics.unconfirmed == 10
         # and the publisher comes back by itself.
         proxy.release()
@@ -157,7 +158,8 @@ async def test_closing_leaves_nobody_waiting(bench: Workbench) -> None:
             await bench.has(1)
             proxy.cut()
         with pytest.raises(Unconfirmed):
-            await publishing
+            async with asyncio.timeout(5):
+                await publishing
     assert not publisher.connected
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from labs.messaging.consumer import Delivery
+from labs.messaging.delivery import Delivery
 from labs.messaging.message import Message, now
 from labs.systems.cover_letters.messages import COMPLETED, CoverLetterCompleted, CoverLetterFailed, Tone
 

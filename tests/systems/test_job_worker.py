@@ -10,7 +10,8 @@ import pytest
 
 from labs.broker import VirtualHost
 from labs.errors import Deferred, ModelFailed, PermanentError
-from labs.messaging.consumer import Consumer, ConsumerConfig, Delivery
+from labs.messaging.consumer import Consumer
+from labs.messaging.delivery import ConsumerConfig, Delivery
 from labs.messaging.dead_letters import redrive
 from labs.messaging.message import Message
 from labs.messaging.publisher import Publisher
@@ -45,7 +46,14 @@ def worker(
     jobs = jobs_of(database)
     return JobWorker(
         jobs,
-        JobSystem(job_id=lambda body: body.jobId, perform=perform, completed=completed, failed=failed),
+        JobSystem(
+            name="cover_letters",
+            job_id=lambda body: body.jobId,
+            requested_at=lambda body: body.createdAt,
+            perform=perform,
+            completed=completed,
+            failed=failed,
+        ),
         name=name,
         keeper=LeaseKeeper(jobs, lease_s=lease_s),
         ringer=Ringer(database),

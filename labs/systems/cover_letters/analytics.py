@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labs.messaging.consumer import Delivery
+from labs.messaging.delivery import Delivery
 from labs.store.database import Database
 from labs.store.inbox import record_effect, record_given_up
 from labs.systems.cover_letters.messages import CoverLetterCompleted, CoverLetterFailed

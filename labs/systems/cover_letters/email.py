@@ -14,7 +14,7 @@ import aiosmtplib
 import structlog
 
 from labs.errors import ConfigurationError, DependencyDown, PermanentError, TransientError
-from labs.messaging.consumer import Delivery
+from labs.messaging.delivery import Delivery
 from labs.settings import Settings
 from labs.store.database import Database, Db
 from labs.store.inbox import record_effect, record_given_up
@@ -94,6 +94,9 @@ class _Smtp:
             )
         except aiosmtplib.SMTPRecipientsRefused as error:
             raise _refused(error.recipients[0].code, "refused the address") from error
+        except (aiosmtplib.SMTPReadTimeoutError, aiosmtplib.SMTPServerDisconnected) as error:
+            # It was there, and may even have taken the mail: holding it would send it again without end.
+            raise TransientError(f"the mail server broke off: {type(error).__name__}") from error
         except (aiosmtplib.SMTPConnectError, OSError) as error:
             raise DependencyDown("the mail server doesn't answer") from error
         except aiosmtplib.SMTPAuthenticationError as error:

@@ -26,6 +26,13 @@ _EXAMPLE_SUMMARY: JsonDict = {
 }
 
 
+#: By error code: the kind of the last error.
+_FAILURES = {
+    "ModelFailed": "the model failed at every attempt",
+    "ModelRefused": "the model refused the request",
+    "PermanentError": "its processing was given up",
+}
+
 #: When the last job of a page was made, and its id.
 _CURSOR = TypeAdapter(tuple[AwareDatetime, Annotated[str, StringConstraints(pattern=r"^[!-~]{1,255}$")]])
 
@@ -111,8 +118,15 @@ def view(job: Job) -> JobView:
         **summary(job).model_dump(),
         attempts=job.attempts,
         coverLetter=job.result,
-        errorMessage=job.error_message,
+        errorMessage=_failure(job),
     )
+
+
+def _failure(job: Job) -> str | None:
+    """Why there is no letter, in words for its owner; what exactly failed is for operators: `labs dlq list`."""
+    if job.status is not JobStatus.FAILED:
+        return None
+    return _FAILURES.get(job.error_code or "", "the letter could not be written")
 
 
 def cursor_after(job: Job) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from labs.errors import ModelFailed
 from labs.llm.client import ModelClient
 from labs.llm.prompt import cover_letter_prompt
 from labs.messaging.message import now
 from labs.systems.cover_letters.jobs import completed, failed
 from labs.systems.cover_letters.messages import GenerateCoverLetter
 from labs.systems.job_worker import JobSystem, Work
+from labs.telemetry import MODEL_SECONDS, observed
 
 
 def cover_letter_system(model: ModelClient) -> JobSystem[GenerateCoverLetter]:
@@ -15,9 +17,11 @@ def cover_letter_system(model: ModelClient) -> JobSystem[GenerateCoverLetter]:
 
     async def perform(body: GenerateCoverLetter) -> Work:
         asked_at = now()
-        completion = await model.complete(
-            cover_letter_prompt(body.jobDescription, body.cvText, body.tone.value), request_id=body.jobId
-        )
+        prompt = cover_letter_prompt(body.jobDescription, body.cvText, body.tone.value)
+        with observed(MODEL_SECONDS):
+            completion = await model.complete(prompt, request_id=body.jobId)
+        if "\x00" in completion.text:
+            raise ModelFailed("the model's answer holds characters that are not text")
         return Work(
             result=completion.text,
             detail={
@@ -29,4 +33,11 @@ def cover_letter_system(model: ModelClient) -> JobSystem[GenerateCoverLetter]:
             },
         )
 
-    return JobSystem(job_id=lambda body: body.jobId, perform=perform, completed=completed, failed=failed)
+    return JobSystem(
+        name="cover_letters",
+        job_id=lambda body: body.jobId,
+        requested_at=lambda body: body.createdAt,
+        perform=perform,
+        completed=completed,
+        failed=failed,
+    )
