@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -51,12 +51,12 @@ class Post:
     @contextlib.asynccontextmanager
     async def relay(self, **options: float) -> AsyncIterator[tuple[Relay, Publisher]]:
         """A relay with a publisher of its own, not yet running."""
+        knobs = {"batch": 50, "lease_s": 15.0, "reconcile_after_s": 3600.0, "timeout_s": 5.0} | options
         prepare = lambda channel: declare(channel, self.topology)  # noqa: E731
-        publisher = Publisher(self.broker.url, name="relay", prepare=prepare, timeout_s=5)
+        publisher = Publisher(self.broker.url, name="relay", prepare=prepare, timeout_s=knobs["timeout_s"])
         listener = Listener(self.url, OUTBOX_HINT)
-        knobs = {"batch": 50, "lease_s": 15.0, "reconcile_after_s": 3600.0} | options
         async with publisher, listener:
-            await publisher.wait_connected()
+            await publisher.wait_connected(timeout_s=10)
             relay = Relay(
                 Outbox(self.database),
                 publisher,
@@ -74,6 +74,7 @@ class Post:
             task = asyncio.create_task(relay.run())
             try:
                 yield publisher
+                assert not task.done(), "nothing may end a relay but its process"
             finally:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -204,6 +205,35 @@ async def test_ended_database_sessions_are_survived(post: Post) -> None:
         await eventually(committed)
         await eventually(post.done)
     assert len(await post.arrived()) == await count(post.database, "outbox")
+
+
+async def test_outages_longer_than_every_timeout_are_waited_out(post: Post, capsys: pytest.CaptureFixture[str]) -> None:
+    said = ""
+
+    def waits(reason: str) -> bool:
+        nonlocal said
+        said += "".join(capsys.readouterr())
+        return any("relay waits" in line and reason in line for line in said.splitlines())
+
+    # Given a relay whose database can't be reached, and then is back,
+    async with Database(post.url, name="relay", pool=1, timeout_s=0.2) as small:
+        outage = contextlib.AsyncExitStack()
+        await outage.enter_async_context(small.connection())
+        async with replace(post, database=small).running():
+            await eventually(lambda: waits("the database doesn't answer"))
+            await outage.aclose()
+            await post.fill(3)
+            await eventually(post.done)
+    # and one whose broker answers nothing for longer than it waits for a confirm,
+    async with post.running(timeout_s=0.3):
+        post.broker.hold_to_client()
+        await post.fill(3)
+        await eventually(lambda: waits("no confirm within"))
+        post.broker.cut()
+        post.broker.release()
+        # then both go on where they were.
+        await eventually(post.done)
+    assert len(await post.arrived()) == 6
 
 
 async def test_a_hint_makes_the_relay_look_at_once(post: Post) -> None:
