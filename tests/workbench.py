@@ -16,8 +16,8 @@ from labs.broker import VirtualHost
 from labs.errors import BrokerError
 from labs.messaging.connection import Channel, Connection
 from labs.messaging.consumer import Consumer
-from labs.messaging.delivery import ConsumerConfig, Handler, OnDeadLetter
 from labs.messaging.dead_letters import DeadLetter, browse
+from labs.messaging.delivery import ConsumerConfig, Handler, OnDeadLetter
 from labs.messaging.message import Message, Schema, Schemas
 from labs.messaging.publisher import Publisher
 from labs.messaging.retry import RetryPolicy

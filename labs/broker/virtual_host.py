@@ -111,17 +111,21 @@ def sweep(management: Management, *, settings: Settings | None = None) -> list[s
     swept = []
     with _registry(settings or get_settings()) as folder:
         for owner_file in sorted(folder.iterdir()):
-            if owner_file.read_text() == management.address and _is_orphaned(owner_file):
+            if _is_orphaned(owner_file, address=management.address):
                 management.delete_virtual_host(owner_file.name)
                 owner_file.unlink(missing_ok=True)
                 swept.append(owner_file.name)
     return swept
 
 
-def _is_orphaned(owner_file: Path) -> bool:
-    descriptor = os.open(owner_file, os.O_RDWR | os.O_CLOEXEC)
+def _is_orphaned(owner_file: Path, *, address: str) -> bool:
+    """Whether it was made on that broker, and its owner is dead; an owner that closes it just now is alive."""
     try:
-        return try_lock(descriptor)
+        descriptor = os.open(owner_file, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return os.read(descriptor, 1000).decode() == address and try_lock(descriptor)
     finally:
         os.close(descriptor)
 

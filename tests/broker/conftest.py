@@ -7,11 +7,11 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from node_support import Crashed, publish_durably, queue_is_on_disk, start_in_process
 
 from labs.broker import Management, find_package
 from labs.broker.node import Node
 from labs.processes import wait_until
+from tests.broker.node_support import Crashed, publish_durably, queue_is_on_disk, start_in_process
 
 IN_CI = os.environ.get("CI", "") not in {"", "0", "false"}
 

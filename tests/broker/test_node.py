@@ -12,13 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from node_support import Crashed, processes_of, publish_durably, start_in_process
 
 from labs import processes
 from labs.broker import Management, depth
 from labs.broker.node import Node
 from labs.broker.package import Package
 from labs.errors import BrokerRefused, BrokerUnavailable
+from tests.broker.node_support import Crashed, processes_of, publish_durably, start_in_process
 
 
 def test_two_processes_that_start_it_at_once_get_one_node(crashed: Crashed) -> None:

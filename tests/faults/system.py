@@ -116,8 +116,9 @@ class System:
         assert len(set(self.jobs)) == jobs
         assert {row["status"] for row in self.rows("SELECT status FROM cover_letter_jobs")} == {"completed"}
         self._assert_one_of_each(jobs)
+        unpublished = "SELECT count(*) AS n FROM outbox WHERE published_at IS NULL"
+        assert wait_until(lambda: self.rows(unpublished)[0]["n"] == 0, timeout_s=30), self.describe()
         assert wait_until(lambda: not any(self.depths().values()), timeout_s=30), self.describe()
-        assert self.rows("SELECT count(*) AS n FROM outbox WHERE published_at IS NULL")[0]["n"] == 0
 
     def _assert_one_of_each(self, jobs: int) -> None:
         completions = self.rows("SELECT job_id FROM job_history WHERE step = 'completed'")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from stub_support import INSTANT, address_of, start_stub
 
 from labs.llm.client import ModelClient
 from labs.llm.control import StubModel
+from tests.llm.stub_support import INSTANT, address_of, start_stub
 
 
 @pytest.fixture(scope="session")

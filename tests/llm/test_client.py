@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from stub_support import CV, JOB, wait_until
 
 from labs.errors import ConfigurationError, ModelError, ModelFailed, ModelRefused, ModelUnavailable
 from labs.llm.client import ModelClient
@@ -15,6 +14,7 @@ from labs.llm.dials import Constant, ErrorRates, Fault
 from labs.llm.http_server import Connection, Reply, Request
 from labs.llm.prompt import cover_letter_prompt
 from labs.settings import load_settings
+from tests.llm.stub_support import CV, JOB, wait_until
 
 PROMPT = cover_letter_prompt(JOB, CV, "concise")
 SECRETS = ("sk-very-secret", "Nordwind", "Oliveira", "the body of the error")

@@ -1,10 +1,10 @@
 import time
 
 import pytest
-from stub_support import CV, JOB
 
 from labs.llm.letters import summarise, write_letter
 from labs.llm.prompt import TONES, ChatMessage, CoverLetterData, Tone
+from tests.llm.stub_support import CV, JOB
 
 
 def letter(job: str = JOB, cv: str = CV, tone: Tone = "professional", *, seed: int = 1) -> str:

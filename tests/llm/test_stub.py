@@ -6,7 +6,6 @@ import socket
 import httpx
 import openai
 import pytest
-from stub_support import CV, INSTANT, JOB, address_of, start_stub, wait_until
 
 from labs.errors import ConfigurationError, ModelError, ModelFailed
 from labs.llm.client import ModelClient
@@ -16,6 +15,7 @@ from labs.llm.letters import write_letter
 from labs.llm.prompt import CoverLetterData, cover_letter_prompt
 from labs.llm.stub import run_stub
 from labs.settings import load_settings
+from tests.llm.stub_support import CV, INSTANT, JOB, address_of, start_stub, wait_until
 
 MESSAGES = [{"role": "user", "content": "I repair violins."}]
 LETTER = write_letter(CoverLetterData(JOB, CV, "friendly"), seed=1)

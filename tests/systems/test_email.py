@@ -12,8 +12,8 @@ from pydantic import SecretStr
 from labs.broker import VirtualHost
 from labs.errors import ConfigurationError, DependencyDown, PermanentError, TransientError
 from labs.messaging.consumer import Consumer
-from labs.messaging.delivery import ConsumerConfig
 from labs.messaging.dead_letters import redrive
+from labs.messaging.delivery import ConsumerConfig
 from labs.messaging.publisher import Publisher
 from labs.messaging.retry import RetryPolicy
 from labs.processes import free_ports

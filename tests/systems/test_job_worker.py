@@ -11,8 +11,8 @@ import pytest
 from labs.broker import VirtualHost
 from labs.errors import Deferred, ModelFailed, PermanentError
 from labs.messaging.consumer import Consumer
-from labs.messaging.delivery import ConsumerConfig, Delivery
 from labs.messaging.dead_letters import redrive
+from labs.messaging.delivery import ConsumerConfig, Delivery
 from labs.messaging.message import Message
 from labs.messaging.publisher import Publisher
 from labs.messaging.retry import RetryPolicy
