@@ -20,6 +20,9 @@ from labs.broker.package import Package
 from labs.errors import BrokerRefused, BrokerUnavailable
 from tests.broker.node_support import Crashed, processes_of, publish_durably, start_in_process
 
+# One node for all of these, not one for each test process.
+pytestmark = pytest.mark.xdist_group("node")
+
 
 def test_two_processes_that_start_it_at_once_get_one_node(crashed: Crashed) -> None:
     assert crashed.statuses == (0, 0), crashed.outputs
