@@ -48,6 +48,5 @@ FEATURES = (
     Feature("mirrored classic queues", "the old way to replicate", until=(4, 0)),
     Feature("AMQP 1.0 in the core", "a second protocol without a plugin", since=(4, 0)),
     Feature("Khepri by default", "metadata in a Raft log; Mnesia, which it replaces, is gone in 4.3", since=(4, 2)),
-    Feature("transient queues for all to share", "a queue neither durable nor exclusive; 4.3 refuses it", until=(4, 3)),
     Feature("delayed retry", "a quorum queue holds a rejected message back by itself", since=(4, 3)),
 )

@@ -6,12 +6,9 @@ import re
 
 import pika
 import pytest
-from pika.exceptions import AMQPError
 
 from labs.broker import VirtualHost
-from labs.broker.features import FEATURES, Feature
-
-BY_NAME = {feature.name: feature for feature in FEATURES}
+from labs.broker.features import Feature
 
 
 def version_of(vhost: VirtualHost) -> tuple[int, ...]:
@@ -32,16 +29,6 @@ def test_a_feature_is_there_from_its_first_version_to_its_last(
 ) -> None:
     found = [feature.is_in(version) for version in ((3, 10, 8), (4, 0, 5), (4, 3, 6))]
     assert found == [in_310, in_405, in_436]
-
-
-def test_this_broker_shares_transient_queues_exactly_if_the_table_says_so(vhost: VirtualHost) -> None:
-    with pika.BlockingConnection(pika.URLParameters(vhost.amqp_url)) as connection:
-        try:
-            connection.channel().queue_declare("transient", durable=False, exclusive=False)
-            shared = True
-        except AMQPError:
-            shared = False
-    assert shared is BY_NAME["transient queues for all to share"].is_in(version_of(vhost))
 
 
 @pytest.mark.parametrize("kind", ["quorum", "stream"])
