@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
-from labs.broker import Broker, VirtualHost, resolve, virtual_host
+from labs.broker import Broker, VirtualHost, find_package, install_package, resolve, virtual_host
 from labs.errors import BrokerError
 from labs.settings import Settings, load_settings
 from labs.store.server import resolve_database
@@ -35,6 +35,14 @@ def broker(settings: Settings) -> Broker:
         if IN_CI:
             pytest.fail(f"CI must not skip: {error}")
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def installed(settings: Settings) -> None:
+    """RabbitMQ on this machine, whatever broker other tests use: for tests that run nodes of their own."""
+    if find_package() is None and not IN_CI:
+        pytest.skip("no RabbitMQ on this machine: `make demo` installs it")
+    install_package(settings)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from labs.broker.management_types import (
 )
 from labs.broker.node import Node
 from labs.broker.package import find_package
-from labs.broker.resolve import Broker, find, private_node, resolve
+from labs.broker.resolve import Broker, find, install_package, private_node, resolve
 from labs.broker.virtual_host import VirtualHost, sweep, virtual_host
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "find",
     "find_package",
     "install",
+    "install_package",
     "private_node",
     "redacted",
     "resolve",

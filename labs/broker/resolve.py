@@ -17,8 +17,11 @@ from labs.broker.management import Management
 from labs.broker.node import Node
 from labs.broker.package import find_package
 from labs.errors import BrokerError, BrokerNotFound, BrokerRefused, BrokerUnavailable
-from labs.processes import Progress, quiet
+from labs.processes import Progress, file_lock, quiet
 from labs.settings import Settings
+
+#: A package manager on a slow line.
+_INSTALL_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,24 @@ def resolve(settings: Settings, *, progress: Progress | None = None) -> Broker:
         if service.is_available():
             service.start(progress)
             return _of_compose()
-        install(progress)
-        if find_package() is None:
-            raise BrokerNotFound("rabbitmq-server was installed but is not where it should be: set LAB_AMQP_URL")
+        install_package(settings, progress=progress)
     node = private_node(settings)
     node.start(progress)
     return _of_node(node)
+
+
+def install_package(settings: Settings, *, progress: Progress | None = None) -> None:
+    """Install RabbitMQ unless it is there; of several that ask at once one installs and the others wait.
+
+    Raises:
+        BrokerNotFound: it could not be installed.
+    """
+    with file_lock(settings.home / "install.lock", timeout_s=_INSTALL_TIMEOUT_S):
+        if find_package() is not None:
+            return
+        install(progress or quiet)
+        if find_package() is None:
+            raise BrokerNotFound("rabbitmq-server was installed but is not where it should be: set LAB_AMQP_URL")
 
 
 def _of_node(node: Node) -> Broker:

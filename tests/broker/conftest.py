@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from labs.broker import Management, find_package
+from labs.broker import Management
 from labs.broker.node import Node
 from labs.processes import wait_until
 from tests.broker.node_support import Crashed, publish_durably, queue_is_on_disk, start_in_process
-
-IN_CI = os.environ.get("CI", "") not in {"", "0", "false"}
-
-
-@pytest.fixture(scope="session")
-def installed() -> None:
-    """Skip, or in CI fail, where there is no RabbitMQ to run."""
-    if find_package() is None:
-        if IN_CI:
-            pytest.fail("no rabbitmq-server is installed, and CI must not skip")
-        pytest.skip("no rabbitmq-server is installed: `make setup` installs it")
 
 
 @pytest.fixture(scope="session")

@@ -13,14 +13,13 @@ import httpx
 import psutil
 import pytest
 
-from labs.broker import Broker
 from labs.processes import wait_until
 from labs.settings import ROOT
 
 
 @pytest.fixture
-def home(broker: Broker, tmp_path: Path) -> Iterator[Path]:
-    """A folder with a space in its path for a whole private lab; `broker` has seen to it that RabbitMQ is installed."""
+def home(installed: None, tmp_path: Path) -> Iterator[Path]:
+    """A folder with a space in its path for a whole private lab; `installed` has seen to RabbitMQ."""
     made = tmp_path / "a b" / "home"
     yield made
     if left_over(made):  # the test has failed already; the next ones need the machine
