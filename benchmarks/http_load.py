@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 import httptools
 
-
 #: An answer that takes longer counts as a failure of the server.
 _TIMEOUT_S = 30.0
 
