@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -13,10 +15,9 @@ from urllib.parse import urlsplit
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from labs.commands import shared
-from labs.processes import Progress
+from labs.processes import Progress, free_ports, port_is_free
 from labs.service.tokens import make_token
 from labs.settings import ROOT, get_settings
 from labs.stack.demo import run_demo
@@ -70,8 +71,11 @@ def lab_(
     """
     with _running(workers) as lab:
         _demo(lab)
-        _print_urls(lab)
-        _jupyter(port, browser=browser)
+        free = port if port_is_free(port) else free_ports(1, seed=str(ROOT))[0]
+        # A user's own token is kept; else a new one, since whoever has it can run code here.
+        token = os.environ.get("JUPYTER_TOKEN") or secrets.token_urlsafe(16)
+        _print_urls(lab, jupyter=f"http://127.0.0.1:{free}/lab/tree/{_FIRST_NOTEBOOK}?token={token}")
+        _jupyter(free, token, browser=browser)
 
 
 @contextlib.contextmanager
@@ -91,11 +95,12 @@ def _running(workers: int) -> Iterator[Lab]:
             lab.down()
 
 
-def _jupyter(port: int, *, browser: bool) -> None:
+def _jupyter(port: int, token: str, *, browser: bool) -> None:
     command = [sys.executable, "-m", "jupyterlab", _FIRST_NOTEBOOK, f"--port={port}", "--ip=127.0.0.1"]
-    command += ["--allow-root"] + ([] if browser else ["--no-browser"])
+    command += ["--allow-root", "--log-level=WARN"] + ([] if browser else ["--no-browser"])
     # Its own session: Ctrl-C is ours, and Jupyter would ask before it obeys.
-    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    environment = {**os.environ, "JUPYTER_TOKEN": token}  # not an argument: those are seen by all users
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
     try:
         status = process.wait()
     except KeyboardInterrupt:
@@ -121,19 +126,22 @@ def _demo(lab: Lab) -> None:
     run_demo(shared.out, api_url=api_url, database_url=parts.database_url, token=token)
 
 
-def _print_urls(lab: Lab) -> None:
+def _print_urls(lab: Lab, *, jupyter: str | None = None) -> None:
     parts = lab.parts()
     if parts is None:
         return
-    api_url = parts.url("api")
-    table = Table(show_header=False, box=None)
-    table.add_row("API", f"{api_url}/docs")
-    table.add_row("RabbitMQ UI", _ui(parts.broker.management_url))
-    if stub_url := parts.url("stub"):
-        table.add_row("stub model", f"{stub_url}/dials and {stub_url}/ledger")
-    table.add_row("logs", str(lab.log_folder))
-    table.add_row("a token", "python -m labs token")
-    shared.err.print(table)
+    stub_url = parts.url("stub")
+    rows = {
+        "JupyterLab": jupyter,
+        "API": f"{parts.url('api')}/docs",
+        "RabbitMQ UI": _ui(parts.broker.management_url),
+        "stub model": f"{stub_url}/dials and {stub_url}/ledger" if stub_url else None,
+        "logs": str(lab.log_folder),
+        "a token": "python -m labs token",
+    }
+    for name, text in rows.items():
+        if text:
+            shared.err.print(f"  {name:<12} {escape(text)}", soft_wrap=True)  # an address must survive copying
 
 
 def _ui(management_url: str) -> str:
