@@ -82,6 +82,8 @@ def lab_(
 def _running(workers: int) -> Iterator[Lab]:
     """The lab for the length of a block: what didn't run before is ended, however the block or the start ends."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # Whoever starts us in the background has SIGINT ignored for us, and Python leaves it so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     lab = _lab()
     ran_before = bool(lab.records())
     try:
