@@ -37,6 +37,8 @@ class Statements:
             f"job_id, user_id, status, attempts, {result} AS result, error_code, error_message, "
             "created_at, updated_at, completed_at, request_hash"
         )
+        # Read once: two readings of the clock in one statement may differ, in any order.
+        moment = "(SELECT clock_timestamp() AS at) AS moment"
         publish = f"INSERT INTO outbox ({outbox.INSERT_COLUMNS}) SELECT {outbox.INSERT_VALUES} FROM job"
         self.create = f"""
             WITH owner AS (
@@ -111,7 +113,8 @@ class Statements:
         self.complete = f"""
             WITH job AS (
                 UPDATE {name} SET status = 'completed', {result} = %(result)s, lease_until = NULL, error_code = NULL,
-                    error_message = NULL, completed_at = clock_timestamp(), updated_at = clock_timestamp()
+                    error_message = NULL, completed_at = moment.at, updated_at = moment.at
+                FROM {moment}
                 WHERE job_id = %(job_id)s AND fence = %(fence)s AND status = 'processing'
                 RETURNING job_id, message_id, attempts, worker),
             message AS ({publish}),
@@ -123,7 +126,8 @@ class Statements:
         self.fail = f"""
             WITH job AS (
                 UPDATE {name} SET status = 'failed', error_code = %(code)s, error_message = %(error)s,
-                    lease_until = NULL, completed_at = clock_timestamp(), updated_at = clock_timestamp()
+                    lease_until = NULL, completed_at = moment.at, updated_at = moment.at
+                FROM {moment}
                 WHERE job_id = %(job_id)s AND status IN ('pending', 'processing')
                     AND (lease_until IS NULL OR lease_until < clock_timestamp())
                 RETURNING job_id, message_id, attempts, worker),
