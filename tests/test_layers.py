@@ -10,13 +10,15 @@ import pytest
 from labs.settings import ROOT
 
 #: What each part may import of ours, besides itself. `base` is what everything stands on.
-BASE = {"labs", "labs.errors", "labs.settings", "labs.failpoints", "labs.telemetry", "labs.processes"}
+BASE = {"labs", "labs.errors", "labs.settings", "labs.failpoints", "labs.telemetry", "labs.processes", "labs.programs"}
 ALLOWED = {
     "errors": set(),
     "settings": {"errors"},
     "failpoints": {"errors"},
     "telemetry": {"settings"},
     "processes": set(),
+    "programs": {"errors"},
+    "patterns": {"broker", "settings"},
     "samples": set(),
     "messaging": set(),
     "store": set(),
@@ -27,11 +29,11 @@ ALLOWED = {
     "service": {"systems", "relay", "messaging", "store", "llm", "broker"},
     "stack": {"service", "systems", "relay", "messaging", "store", "llm", "broker", "samples"},
     "display": {"broker"},
-    "notebook": {"display", "stack", "systems", "messaging", "store", "llm", "broker"},
+    "notebook": {"patterns", "display", "stack", "systems", "messaging", "store", "llm", "broker"},
     "commands": {"stack", "service", "systems", "relay", "messaging", "store", "llm", "broker"},
     "__main__": {"commands"},
 }
-ON_BASE = set(ALLOWED) - {"errors", "settings", "failpoints", "telemetry", "processes", "patterns"}
+ON_BASE = set(ALLOWED) - {"errors", "settings", "failpoints", "telemetry", "processes", "programs", "patterns"}
 
 
 def modules() -> list[Path]:
@@ -59,6 +61,8 @@ def test_a_module_imports_only_what_lies_below_it(path: Path) -> None:
     if part == "__init__":
         return
     assert part in ALLOWED, f"{part} is new: say in ALLOWED what it may import"
+    if part == "patterns" and path.name != "address.py":
+        assert imports_of(path) <= {"labs.patterns.address"}, "a pattern takes nothing from the lab but the address"
     base = {part_of(name) for name in BASE} if part in ON_BASE else set()
     allowed = ALLOWED[part] | base | {part, ""}
     foreign = {name for name in imports_of(path) if part_of(name) not in allowed}

@@ -1,83 +1,14 @@
-"""Charts in one style: a title that says what to see, units at the axes, colours that everybody can tell apart."""
+"""Charts of measurements: every sample, totals, curves over a parameter, latency distributions, series over time."""
 
 from __future__ import annotations
 
-import io
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
-from labs.display.palette import BLUE, FAINT, GREEN, GREY, INK, ORANGE, PAPER, RULE, SERIES, VERMILION
-
-_DPI = 160
-_WIDTH_IN = 8.6
-_MARKERS = ("o", "s", "^", "D", "v", "P")
-
-_STYLE: dict[Any, Any] = {
-    "figure.facecolor": PAPER,
-    "axes.facecolor": PAPER,
-    "axes.edgecolor": RULE,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": RULE,
-    "grid.linewidth": 0.6,
-    "text.color": INK,
-    "xtick.color": FAINT,
-    "ytick.color": INK,
-    "font.size": 10,
-    "font.family": ["DejaVu Sans"],
-    "legend.frameon": False,
-    "svg.hashsalt": "rabbitmq-lab",
-}
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart and what it shows in words."""
-
-    png: bytes
-    width_px: int
-    text: str
-
-    def _repr_mimebundle_(
-        self,
-        include: object = None,  # noqa: ARG002
-        exclude: object = None,  # noqa: ARG002
-    ) -> tuple[dict[str, bytes | str], dict[str, dict[str, int]]]:
-        return {"image/png": self.png, "text/plain": self.text}, {"image/png": {"width": self.width_px}}
-
-    def __str__(self) -> str:
-        return self.text
-
-    def save(self, path: Path | str) -> None:
-        """Write the PNG to a file."""
-        Path(path).write_bytes(self.png)
-
-
-@contextmanager
-def _figure(height_in: float, *, title: str) -> Iterator[tuple[Figure, Axes]]:
-    """A figure of its own, without pyplot: nothing global, nothing shown twice."""
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH_IN, height_in), layout="constrained")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
-        yield figure, figure.subplots()
-
-
-def _chart(figure: Figure, text: str) -> Chart:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    return Chart(buffer.getvalue(), round(figure.get_figwidth() * 96), text)
+from labs.display.chart import MARKERS, Chart, figure, finished, in_short
+from labs.display.palette import FAINT, INK, ORANGE, PAPER, SERIES
 
 
 def spread(
@@ -91,7 +22,7 @@ def spread(
         unit: of the samples.
         limit: a line to compare with.
     """
-    with _figure(0.75 * len(samples) + 1.3, title=title) as (figure, axes):
+    with figure(0.75 * len(samples) + 1.3, title=title) as (drawn, axes):
         for row, (name, values) in enumerate(samples.items()):
             _draw_dots(axes, row, list(values), unit=unit, name=name)
         if limit is not None:
@@ -103,7 +34,7 @@ def spread(
         axes.margins(x=0.08)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(f"{unit}, logarithmic; each dot is one measurement, the bar their median")
-        return _chart(figure, _spread_in_words(samples, title, unit))
+        return finished(drawn, _spread_in_words(samples, title, unit))
 
 
 def _draw_dots(axes: Axes, row: int, values: list[float], *, unit: str, name: str) -> None:
@@ -112,16 +43,11 @@ def _draw_dots(axes: Axes, row: int, values: list[float], *, unit: str, name: st
     colour = SERIES[row % len(SERIES)]
     # Dots are spread over the height of the row in turn, so that equal ones don't hide each other.
     heights = [row + (number % 5 - 2) * 0.09 for number in range(len(values))]
-    marker = _MARKERS[row % len(_MARKERS)]
+    marker = MARKERS[row % len(MARKERS)]
     axes.plot(values, heights, marker, color=colour, markersize=5, alpha=0.65, markeredgewidth=0, label=name)
     middle = statistics.median(values)
     axes.plot([middle, middle], [row - 0.32, row + 0.32], color=INK, linewidth=2)
-    axes.annotate(f"{_short(middle)} {unit}", (middle, row - 0.34), ha="center", va="bottom", fontsize=9)
-
-
-def _short(value: float) -> str:
-    """Two or three digits are as many as a median of a few hundred samples deserves."""
-    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+    axes.annotate(f"{in_short(middle)} {unit}", (middle, row - 0.34), ha="center", va="bottom", fontsize=9)
 
 
 def _spread_in_words(samples: Mapping[str, Sequence[float]], title: str, unit: str) -> str:
@@ -130,73 +56,180 @@ def _spread_in_words(samples: Mapping[str, Sequence[float]], title: str, unit: s
         if not values:
             lines.append(f"{name}: no samples")
             continue
-        least, middle, most = (_short(value) for value in (min(values), statistics.median(values), max(values)))
+        least, middle, most = (in_short(value) for value in (min(values), statistics.median(values), max(values)))
         lines.append(f"{name}: {len(values)} samples, least {least}, median {middle}, most {most} {unit}")
     return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class Span:
-    """A stretch of a job's life: its state from one moment to another, in seconds since the chart's start."""
-
-    state: str
-    start_s: float
-    end_s: float
-    note: str = ""
+Bars = Mapping[str, float] | Mapping[str, Mapping[str, float]]
 
 
-_STATES = {
-    "pending": (GREY, ""),
-    "processing": (BLUE, ""),
-    "waiting": (ORANGE, "///"),
-    "held by the dead": (VERMILION, "xxx"),
-    "in the dead-letter queue": (VERMILION, "..."),
-    "completed": (GREEN, ""),
-}
+def bars(values: Bars, *, title: str, unit: str) -> Chart:
+    """One bar for each name, or for each name a group with one bar for each series.
 
-
-def job_timelines(jobs: Mapping[str, Sequence[Span]], *, title: str, notes: bool = True) -> Chart:
-    """One row for each job, one bar for each span; states differ by colour and by hatching."""
-    height_in = max(2.0, (0.5 if notes else 0.12) * len(jobs) + 1.5)
-    with _figure(height_in, title=title) as (figure, axes):
-        for row, spans in enumerate(jobs.values()):
-            for span in spans:
-                _draw_span(axes, row, span, notes=notes)
-        seen = [state for state in _STATES if any(span.state == state for spans in jobs.values() for span in spans)]
-        figure.legend(handles=[_patch(state) for state in seen], loc="outside lower left", ncols=len(seen))
-        if notes:
-            axes.set_yticks(range(len(jobs)), list(jobs))
-        else:
-            axes.set_yticks([0, len(jobs) - 1], [next(iter(jobs)), list(jobs)[-1]])
-        axes.set_ylim(len(jobs) - 0.4, -0.6)
+    Args:
+        values: by name; or by name and series.
+        title: what to see.
+        unit: of the values, for example `messages` or `ms`.
+    """
+    groups = {name: value if isinstance(value, Mapping) else {"": value} for name, value in values.items()}
+    series = list(dict.fromkeys(part for group in groups.values() for part in group))
+    height = 0.8 / len(series)
+    with figure(0.32 * len(groups) * max(1.6, len(series)) + 1.2, title=title) as (drawn, axes):
+        for number, part in enumerate(series):
+            rows = [row + (number - (len(series) - 1) / 2) * height for row in range(len(groups))]
+            lengths = [group.get(part, 0.0) for group in groups.values()]
+            drawn_bars = axes.barh(
+                rows, lengths, height=height * 0.9, color=SERIES[number % len(SERIES)], hatch=_HATCHES[number % 4],
+                edgecolor=PAPER, linewidth=0, label=part,
+            )  # fmt: skip
+            axes.bar_label(drawn_bars, labels=[in_short(length) for length in lengths], padding=4, fontsize=9)
+        axes.set_yticks(range(len(groups)), list(groups))
+        axes.set_ylim(len(groups) - 0.45, -0.55)
+        axes.margins(x=0.1)
+        axes.set_xlim(left=0)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel("seconds since the first request")
-        return _chart(figure, _timelines_in_words(jobs, title))
+        axes.set_xlabel(unit)
+        if len(series) > 1:
+            drawn.legend(loc="outside lower left", ncols=min(4, len(series)))
+        return finished(drawn, _bars_in_words(groups, title, unit))
 
 
-def _draw_span(axes: Axes, row: int, span: Span, *, notes: bool) -> None:
-    colour, hatch = _STATES[span.state]
-    ends = span.state == "completed"
-    if ends:
-        axes.plot(span.start_s, row, "D", color=colour, markersize=9 if notes else 4, zorder=3)
-    else:
-        width = span.end_s - span.start_s
-        axes.barh(row, width, left=span.start_s, height=0.6, color=colour, hatch=hatch, edgecolor=PAPER, linewidth=0.6)
-    if notes and span.note:
-        middle = span.start_s if ends else (span.start_s + span.end_s) / 2
-        axes.annotate(span.note, (middle, row - 0.33), ha="center", va="bottom", fontsize=8)
+_HATCHES = ("", "///", "...", "xxx")
 
 
-def _patch(state: str) -> Patch:
-    colour, hatch = _STATES[state]
-    return Patch(facecolor=colour, hatch=hatch, edgecolor=PAPER, label=state)
-
-
-def _timelines_in_words(jobs: Mapping[str, Sequence[Span]], title: str) -> str:
+def _bars_in_words(groups: Mapping[str, Mapping[str, float]], title: str, unit: str) -> str:
     lines = [title]
-    for name, spans in jobs.items():
-        lines.append(name)
-        lines += [
-            f"    {span.start_s:6.2f} to {span.end_s:6.2f} s  {span.state} {span.note}".rstrip() for span in spans
-        ]
+    for name, group in groups.items():
+        parts = [f"{part} {in_short(value)}".strip() for part, value in group.items()]
+        lines.append(f"{name}: {', '.join(parts)} {unit}")
     return "\n".join(lines)
+
+
+Points = Sequence[tuple[float, float]]
+
+
+def lines(
+    series: Mapping[str, Points], *, title: str, x: str, y: str, log_x: bool = False, log_y: bool = False
+) -> Chart:
+    """Curves over a parameter, each measured point marked.
+
+    Args:
+        series: points (x, y) by name; a single one needs no legend.
+        title: what to see.
+        x, y: what the axes show, with units.
+        log_x, log_y: logarithmic axes.
+    """
+    with figure(3.6, title=title) as (drawn, axes):
+        for number, (name, points) in enumerate(series.items()):
+            axes.plot(
+                *zip(*points, strict=True), MARKERS[number % len(MARKERS)], linestyle="-", linewidth=1.6, markersize=6,
+                color=SERIES[number % len(SERIES)], label=name,
+            )  # fmt: skip
+        if log_x:
+            axes.set_xscale("log")
+            values = sorted({point[0] for points in series.values() for point in points})
+            axes.set_xticks(values, [f"{value:g}" for value in values], minor=False)
+            axes.set_xticks([], minor=True)
+        if log_y:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        else:
+            axes.set_ylim(bottom=0)
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+        if len(series) > 1:
+            drawn.legend(loc="outside lower left", ncols=min(4, len(series)))
+        return finished(drawn, _lines_in_words(series, title, x, y))
+
+
+def _lines_in_words(series: Mapping[str, Points], title: str, x: str, y: str) -> str:
+    text = [title, f"{y} over {x}"]
+    text += [
+        f"{name}: " + ", ".join(f"{point[0]:g}: {in_short(point[1])}" for point in points)
+        for name, points in series.items()
+    ]
+    return "\n".join(text)
+
+
+#: Where a distribution is read; the axis gives every further nine the same room.
+_QUANTILES = (0.0, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999)
+
+
+def percentiles(samples: Mapping[str, Sequence[float]], *, title: str, unit: str = "ms") -> Chart:
+    """Latency distributions: what share of the samples took at most how long, with room for the slow few.
+
+    Args:
+        samples: the series by name; a series is read no further than it has samples for.
+        title: what to see.
+        unit: of the samples.
+    """
+    with figure(3.8, title=title) as (drawn, axes):
+        for number, (name, values) in enumerate(samples.items()):
+            read = _read_at(values)
+            axes.plot(
+                [1 / (1 - quantile) for quantile in read], list(read.values()), MARKERS[number % len(MARKERS)],
+                linestyle="-", linewidth=1.6, markersize=5, color=SERIES[number % len(SERIES)], label=name,
+            )  # fmt: skip
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        shown = [0.0, 0.5, 0.9, 0.99, 0.999]
+        axes.set_xticks([1 / (1 - quantile) for quantile in shown], ["least", "50 %", "90 %", "99 %", "99.9 %"])
+        axes.set_xticks([], minor=True)
+        axes.set_xlabel("share of all that took at most that long")
+        axes.set_ylabel(f"{unit}, logarithmic")
+        drawn.legend(loc="outside lower left", ncols=min(3, len(samples)))
+        return finished(drawn, _percentiles_in_words(samples, title, unit))
+
+
+def _read_at(values: Sequence[float]) -> dict[float, float]:
+    """Quantiles that so many samples can tell: a 99th percentile of ten is none."""
+    ordered = sorted(values)
+    known = [quantile for quantile in _QUANTILES if quantile == 0 or (1 - quantile) * len(ordered) >= 1]
+    return {quantile: ordered[min(len(ordered) - 1, int(quantile * len(ordered)))] for quantile in known if ordered}
+
+
+def _percentiles_in_words(samples: Mapping[str, Sequence[float]], title: str, unit: str) -> str:
+    text = [title]
+    for name, values in samples.items():
+        parts = [f"p{quantile * 100:g} {in_short(value)}" for quantile, value in _read_at(values).items()]
+        text.append(f"{name}: {len(values)} samples, {', '.join(parts)} {unit}")
+    return "\n".join(text)
+
+
+def panels(
+    series: Mapping[str, Points], *, title: str, shades: Mapping[str, tuple[float, float]] | None = None
+) -> Chart:
+    """Several quantities over the same seconds, one below the other: which moves first?
+
+    Args:
+        series: points (seconds, value) by name, the name with its unit.
+        title: what to see.
+        shades: stretches of time (start, end) to shade, by name: what was broken then.
+    """
+    shades = shades or {}
+    with figure(0.95 * len(series) + 1.0, title=title, nrows=len(series), sharex=True, squeeze=False) as (drawn, grid):
+        for number, (axes, (name, points)) in enumerate(zip(grid[:, 0], series.items(), strict=True)):
+            axes.plot(*zip(*points, strict=True), drawstyle="steps-post", color=SERIES[(number + 1) % len(SERIES)])
+            axes.set_title(name, loc="left", fontsize=9, color=INK)
+            axes.set_ylim(bottom=0, top=max(1.0, 1.15 * max(point[1] for point in points)))
+            for label, (start_s, end_s) in shades.items():
+                axes.axvspan(start_s, end_s, color=ORANGE, alpha=0.22, linewidth=0)
+                if number == 0:
+                    axes.annotate(
+                        label, (start_s, 1), xycoords=("data", "axes fraction"), xytext=(3, -3), fontsize=8,
+                        textcoords="offset points", va="top", color=FAINT,
+                    )  # fmt: skip
+        grid[-1, 0].set_xlabel("seconds")
+        return finished(drawn, _panels_in_words(series, title, shades))
+
+
+def _panels_in_words(series: Mapping[str, Points], title: str, shades: Mapping[str, tuple[float, float]]) -> str:
+    text = [title, *(f"{label}: {start_s:.1f} to {end_s:.1f} s" for label, (start_s, end_s) in shades.items())]
+    for name, points in series.items():
+        values = [value for _, value in points]
+        peak_s = points[values.index(max(values))][0]
+        text.append(f"{name}: from {in_short(values[0])} to {in_short(values[-1])}, most {in_short(max(values))} "
+                    f"at {peak_s:.1f} s")  # fmt: skip
+    return "\n".join(text)

@@ -64,10 +64,10 @@ def normalise(notebook: Any) -> None:
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})  # type: ignore[no-untyped-call]
         if "outputs" in cell:
-            cell.outputs = _joined(cell.outputs)
+            cell.outputs = joined(cell.outputs)
 
 
-def _joined(outputs: list[Any]) -> list[Any]:
+def joined(outputs: list[Any]) -> list[Any]:
     """Neighbouring pieces of one stream as one: where a kernel cuts them is chance."""
     joined: list[Any] = []
     for output in outputs:

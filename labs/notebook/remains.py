@@ -20,11 +20,12 @@ import psutil
 import psycopg
 from psycopg import conninfo, sql
 
-from labs.broker import Management, find
+from labs.broker import Management, find, private_node
 from labs.broker import sweep as sweep_virtual_hosts
 from labs.errors import BrokerError, ConfigurationError
 from labs.processes import end, file_lock, try_lock
 from labs.settings import Settings, load_settings
+from labs.store.server import private_server
 
 #: In the environment of every process that a notebook starts, and of none that others use too.
 SETTING = "notebook"
@@ -53,8 +54,8 @@ class Ownership:
 
     @property
     def folder(self) -> Path:
-        """For its logs."""
-        return _logs(self.file)
+        """For its logs, and for servers of its own."""
+        return _folder(self.file)
 
     def create_database(self, server: str) -> str:
         """Make its database; returns the URL.
@@ -112,14 +113,28 @@ def _remove(owner_file: Path) -> bool:
 
 def _forget(owner_file: Path) -> None:
     facts = json.loads(owner_file.read_text())
-    if "server" in facts:
+    folder = _folder(owner_file)
+    if not _end_servers(folder) and "server" in facts:
         _drop_database(facts["server"], owner_file.name)
-    shutil.rmtree(_logs(owner_file), ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
     owner_file.unlink(missing_ok=True)
 
 
-def _logs(owner_file: Path) -> Path:
-    return owner_file.with_name(f"{owner_file.name}.logs")
+def _end_servers(folder: Path) -> bool:
+    """End the servers that a notebook had for itself; True if a database server was among them."""
+    settings = load_settings(home=folder)
+    node, server = private_node(settings), private_server(settings)
+    if node.home.exists():
+        node.kill()  # nobody needs its data any more
+        node.stop()
+    had_database = server.home.exists()
+    if had_database:
+        server.remove()
+    return had_database
+
+
+def _folder(owner_file: Path) -> Path:
+    return owner_file.with_name(f"{owner_file.name}.files")
 
 
 def _marked(name: str) -> list[int]:

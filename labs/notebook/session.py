@@ -6,32 +6,43 @@ or tests the next notebook does.
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Callable
 
-from labs.broker import Broker, VirtualHost, virtual_host
+from labs.broker import Broker, Node, VirtualHost, find_package, install_package, private_node, virtual_host
 from labs.errors import BrokerError, ConfigurationError
 from labs.llm.control import StubModel
 from labs.notebook.letters import CoverLetters
 from labs.notebook.remains import SETTING, Ownership, own, start_guard, sweep
+from labs.programs import Program
 from labs.settings import Settings, load_settings
 from labs.stack.stack import Stack
 from labs.store.database import Database
-from labs.store.server import resolve_database
+from labs.store.server import PostgresServer, private_server, resolve_database
 
 
 class Notebook:
     """What one notebook owns. `close` it in the last cell; it may be called twice."""
 
-    def __init__(self, label: str, *, settings: Settings, values: dict[str, object]) -> None:
+    def __init__(
+        self, label: str, *, settings: Settings, own_broker: bool, own_database: bool, values: dict[str, object]
+    ) -> None:
         self.label = label
-        self._settings = settings
         self._values = values
+        self._own_broker, self._own_database = own_broker, own_database
         self._stack: Stack | None = None
+        self._programs: list[Program] = []
         self._database_url: str | None = None
         self._owned: Ownership | None = own(settings)
         self._guard = start_guard()
+        #: Where its own servers live, if it has any.
+        self._private = load_settings(home=self._owned.folder, amqp_url=None, management_url=None, database_url=None)
+        self._server_settings = self._private if own_database else settings
         try:
-            self.vhost: VirtualHost = virtual_host(label, settings=settings)
+            if own_broker and find_package() is None:
+                install_package(settings)
+            self.vhost: VirtualHost = virtual_host(label, settings=self._private if own_broker else settings)
         except BrokerError:
             self._release(self._owned)
             raise
@@ -40,6 +51,28 @@ class Notebook:
     def broker(self) -> Broker:
         """The broker, which others use too."""
         return self.vhost.broker
+
+    @property
+    def node(self) -> Node:
+        """This notebook's own broker, which it may kill.
+
+        Raises:
+            ConfigurationError: it has none: others use this broker too.
+        """
+        if not self._own_broker:
+            raise ConfigurationError("this broker is used by others too: notebook(..., own_broker=True) gives your own")
+        return private_node(self._private)
+
+    @property
+    def database_server(self) -> PostgresServer:
+        """This notebook's own database server, which it may kill.
+
+        Raises:
+            ConfigurationError: it has none: others use this server too.
+        """
+        if not self._own_database:
+            raise ConfigurationError("this server is used by others too: notebook(..., own_database=True) gives yours")
+        return private_server(self._private)
 
     @property
     def version(self) -> tuple[int, ...]:
@@ -60,13 +93,28 @@ class Notebook:
             ConfigurationError: its user may not create databases.
         """
         if self._database_url is None:
-            self._database_url = self._ownership().create_database(resolve_database(self._settings))
+            self._database_url = self._ownership().create_database(resolve_database(self._server_settings))
         return self._database_url
 
     @property
     def database(self) -> Database:
         """A pool on it, to be used with `async with`."""
         return Database(self.database_url, name=f"notebook {self.label}", pool=2)
+
+    def program(self, function: Callable[..., object], **arguments: object) -> Program:
+        """Run a function of a module in a process of its own, which can be killed; it ends with this notebook at last.
+
+        Args:
+            function: called with `url`, this notebook's broker, unless that is given.
+            arguments: handed to it; fit for JSON.
+
+        Raises:
+            ValueError: the function can't be imported by another process.
+        """
+        environment = {f"LAB_{SETTING.upper()}": self._ownership().name}
+        made = Program(function, environment=environment, **{"url": self.amqp_url, **arguments})
+        self._programs.append(made)
+        return made
 
     def start(self, *, workers: int = 1) -> Stack:
         """Start stub model, API, relay and workers.
@@ -102,9 +150,15 @@ class Notebook:
         owned, self._owned = self._owned, None
         if owned is None:
             return
+        for program in self._programs:
+            program.kill()
         if self._stack is not None:
             self._stack.stop()
-        self.vhost.close()
+        if self._own_broker:
+            with contextlib.suppress(BrokerError):  # it may have been left dead, and ends now anyway
+                self.vhost.close()
+        else:
+            self.vhost.close()
         self._release(owned)
 
     def _release(self, owned: Ownership) -> None:
@@ -117,11 +171,20 @@ class Notebook:
         return self._owned
 
 
-def notebook(label: str, *, settings: Settings | None = None, **values: object) -> Notebook:
+def notebook(
+    label: str,
+    *,
+    own_broker: bool = False,
+    own_database: bool = False,
+    settings: Settings | None = None,
+    **values: object,
+) -> Notebook:
     """Parts for one notebook: finds or starts the broker, and first removes what dead notebooks have left.
 
     Args:
         label: the chapter, for example `"09"`.
+        own_broker: start a private node for this notebook alone, which it may kill: takes some five seconds.
+        own_database: the same for the database, when that is first asked for.
         settings: of this checkout; default: from the environment.
         values: settings of the processes that it starts, by name, for example `lease_s=2`.
 
@@ -130,4 +193,6 @@ def notebook(label: str, *, settings: Settings | None = None, **values: object) 
     """
     settings = settings or load_settings()
     sweep(settings)
-    return Notebook(f"notebook-{label}", settings=settings, values=values)
+    return Notebook(
+        f"notebook-{label}", settings=settings, own_broker=own_broker, own_database=own_database, values=values
+    )

@@ -9,12 +9,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
 
 from labs.broker import Broker, Management
+from labs.errors import ConfigurationError
 from labs.notebook import notebook, sweep
 from labs.processes import wait_until
 from labs.settings import Settings
@@ -109,3 +111,63 @@ def test_two_notebooks_have_nothing_in_common(broker: Broker, settings: Settings
     finally:
         one.close()
         other.close()
+
+
+#: A kernel with servers and a program of its own.
+OWNER = """
+import json, sys
+from labs.notebook import notebook
+from tests.notebook.test_session import wait_for_ever
+lab = notebook("owner", own_broker=True, own_database=True)
+lab.database_url
+program = lab.program(wait_for_ever)
+print(json.dumps([lab.node.pid, lab.database_server.pid, program.pid, str(lab.node.home.parent)]), flush=True)
+sys.stdin.read()
+"""
+
+
+def wait_for_ever(url: str) -> None:
+    signal.pause()
+
+
+def test_a_killed_kernel_leaves_no_server_of_its_own(broker: Broker, settings: Settings) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as kernel:
+        # Given a kernel with a broker, a database server and a program of its own
+        assert kernel.stdout is not None
+        *pids, folder = json.loads(kernel.stdout.readline())
+        assert all(is_running(pid) for pid in pids)
+        # When it is killed
+        os.killpg(kernel.pid, signal.SIGKILL)
+        kernel.wait()
+        # Then all of them end soon, and their files are gone.
+        assert wait_until(lambda: not any(is_running(pid) for pid in pids), timeout_s=30)
+        assert wait_until(lambda: not Path(folder).exists(), timeout_s=30)
+
+
+def test_a_notebook_may_kill_its_own_servers_and_no_others(broker: Broker, settings: Settings) -> None:
+    lab = notebook("own", own_broker=True, own_database=True, settings=settings)
+    try:
+        assert lab.node.amqp_url != broker.amqp_url
+        url = lab.database_url
+        assert database_exists(url)
+        lab.node.kill()
+        lab.database_server.kill()
+        assert not database_exists(url)
+        lab.node.start()
+        lab.database_server.start()
+        assert lab.vhost.queues() == []
+        assert database_exists(url)
+        lab.node.kill()
+    finally:
+        lab.close()
+    assert not lab.node.home.exists()
+    shared = notebook("shared", settings=settings)
+    try:
+        with pytest.raises(ConfigurationError, match="own_broker=True"):
+            _ = shared.node
+        with pytest.raises(ConfigurationError, match="own_database=True"):
+            _ = shared.database_server
+    finally:
+        shared.close()

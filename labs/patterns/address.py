@@ -1,0 +1,15 @@
+"""Where the broker is: all that a pattern takes from the rest of the lab."""
+
+from __future__ import annotations
+
+from labs.broker import resolve
+from labs.settings import load_settings
+
+
+def broker_url() -> str:
+    """The AMQP URL of LAB_AMQP_URL, or of the lab's own broker, which is started if need be.
+
+    Raises:
+        BrokerError: there is none; see `labs.broker.resolve`.
+    """
+    return resolve(load_settings(), progress=print).amqp_url

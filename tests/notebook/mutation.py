@@ -1,0 +1,93 @@
+"""Runs a chapter on a copy of the lab in which one thing is broken on purpose, until it tells another story."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from labs.notebook import sweep
+from labs.notebook.refresh import joined, read
+from labs.settings import ROOT, Settings
+
+_CELL_TIMEOUT_S = 120
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One thing to break.
+
+    Args:
+        chapter: the notebook's name without its ending.
+        file: below the top of the repository.
+        old: a piece of its text, there once.
+        new: what takes its place.
+        told_by: a piece of the source of the cell that must notice: the one whose lesson is broken.
+    """
+
+    chapter: str
+    file: str
+    old: str
+    new: str
+    told_by: str
+
+
+class _Noticed(Exception):
+    """A cell printed something else than what is committed."""
+
+
+def copy_with(mutant: Mutant, folder: Path) -> Path:
+    """A copy of package and notebook with the change made; returns the notebook."""
+    shutil.copytree(ROOT / "labs", folder / "labs", ignore=shutil.ignore_patterns("__pycache__"))
+    notebook = folder / "notebooks" / f"{mutant.chapter}.ipynb"
+    notebook.parent.mkdir()
+    shutil.copy(ROOT / "notebooks" / notebook.name, notebook)
+    broken = folder / mutant.file
+    text = broken.read_text(encoding="utf-8")
+    assert text.count(mutant.old) == 1, f"{mutant.file} holds {text.count(mutant.old)} times: {mutant.old}"
+    broken.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    return notebook
+
+
+def noticed_in(path: Path, settings: Settings) -> Any | None:
+    """Run a notebook; returns the first cell that fails, or prints what isn't committed. None: nobody noticed."""
+    notebook = read(path)
+    committed = [cell.get("outputs") for cell in notebook.cells]
+    noticed: list[Any] = []
+
+    def compare(*, cell: Any, cell_index: int, **_: Any) -> None:
+        if "nbval-check-output" in cell.metadata.get("tags", ()) and _texts(cell.outputs) != _texts(
+            committed[cell_index]
+        ):
+            noticed.append(cell)
+            raise _Noticed
+
+    def fail(*, cell: Any, **_: Any) -> None:
+        noticed.append(cell)
+
+    client = NotebookClient(
+        notebook,
+        timeout=_CELL_TIMEOUT_S,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        on_cell_executed=compare,
+        on_cell_error=fail,
+    )
+    # The copy of the package comes before the installed one, in the kernel and in all that it starts.
+    environment = {**os.environ, "PYTHONPATH": str(path.parent.parent), "LAB_HOME": str(settings.home)}
+    try:
+        client.execute(env=environment)
+    except (_Noticed, CellExecutionError):
+        pass
+    finally:
+        sweep(settings)
+    return noticed[0] if noticed else None
+
+
+def _texts(outputs: Any) -> list[str]:
+    return [output.get("text", "") for output in joined(outputs)]

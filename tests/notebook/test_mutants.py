@@ -1,0 +1,21 @@
+"""A chapter whose pattern is broken must fail, in the cell whose lesson that is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from labs.broker import Broker
+from labs.settings import Settings
+from tests.notebook.mutants import MUTANTS
+from tests.notebook.mutation import Mutant, copy_with, noticed_in
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.chapter)
+def test_a_chapter_notices_that_its_pattern_is_broken(
+    mutant: Mutant, tmp_path: Path, broker: Broker, settings: Settings
+) -> None:
+    cell = noticed_in(copy_with(mutant, tmp_path), settings)
+    assert cell is not None, "nobody noticed"
+    assert mutant.told_by in cell.source, f"noticed, but in another cell:\n{cell.source}\n{cell.outputs}"
