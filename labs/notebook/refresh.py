@@ -44,17 +44,22 @@ def run(notebook: Any) -> None:
     Raises:
         CellExecutionError: a cell failed.
     """
-    client = NotebookClient(
+    try:
+        kernel_for(notebook).execute()
+    finally:
+        sweep()
+
+
+def kernel_for(notebook: Any, *, folder: Path = FOLDER, **hooks: Any) -> NotebookClient:
+    """What executes a notebook, in a kernel of its own that works in `folder`; hooks as nbclient names them."""
+    return NotebookClient(
         notebook,
         timeout=_CELL_TIMEOUT_S,
         kernel_name="python3",
-        resources={"metadata": {"path": str(FOLDER)}},
+        resources={"metadata": {"path": str(folder)}},
         record_timing=False,
+        **hooks,
     )
-    try:
-        client.execute()
-    finally:
-        sweep()
 
 
 def normalise(notebook: Any) -> None:

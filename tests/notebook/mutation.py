@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from labs.notebook import sweep
-from labs.notebook.refresh import joined, read
+from labs.notebook.refresh import joined, kernel_for, read
 from labs.settings import ROOT, Settings
-
-_CELL_TIMEOUT_S = 120
 
 
 @dataclass(frozen=True)
@@ -70,20 +67,13 @@ def noticed_in(path: Path, settings: Settings) -> Any | None:
     def fail(*, cell: Any, **_: Any) -> None:
         noticed.append(cell)
 
-    client = NotebookClient(
-        notebook,
-        timeout=_CELL_TIMEOUT_S,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(path.parent)}},
-        on_cell_executed=compare,
-        on_cell_error=fail,
-    )
+    client = kernel_for(notebook, folder=path.parent, on_cell_executed=compare, on_cell_error=fail)
     # The copy of the package comes before the installed one, in the kernel and in all that it starts.
     environment = {**os.environ, "PYTHONPATH": str(path.parent.parent), "LAB_HOME": str(settings.home)}
     try:
         client.execute(env=environment)
     except (_Noticed, CellExecutionError):
-        pass
+        assert noticed
     finally:
         sweep(settings)
     return noticed[0] if noticed else None
