@@ -1,5 +1,6 @@
 # Two images: `service` runs the API, the relay, the workers and the stub model on what those need (a sixth of
-# everything); `lab` is the whole of requirements.txt with JupyterLab and the notebooks.
+# everything); `lab` is the whole of requirements.txt with JupyterLab and the notebooks, and a RabbitMQ of its own for the
+# chapters that kill one.
 FROM python:3.13-slim AS base
 RUN useradd --create-home --uid 1000 lab && install -d -o lab -g lab /var/lib/lab
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 LAB_HOME=/var/lib/lab
@@ -22,6 +23,9 @@ USER lab
 ENTRYPOINT ["python", "-m", "labs"]
 
 FROM packages AS lab
+# A base image that brings a RabbitMQ keeps it.
+RUN test -x /usr/lib/rabbitmq/bin/rabbitmq-server \
+    || { apt-get update -q && apt-get install -q -y --no-install-recommends rabbitmq-server && rm -rf /var/lib/apt/lists/*; }
 RUN uv pip install -r /build/requirements.txt -c /build/constraints.txt
 COPY labs labs
 COPY notebooks notebooks
