@@ -172,7 +172,8 @@ def percentiles(samples: Mapping[str, Sequence[float]], *, title: str, unit: str
                 linestyle="-", linewidth=1.6, markersize=5, color=SERIES[number % len(SERIES)], label=name,
             )  # fmt: skip
         axes.set_xscale("log")
-        axes.set_yscale("log")
+        if any(samples.values()):  # without a number there is no logarithm
+            axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         shown = [0.0, 0.5, 0.9, 0.99, 0.999]
         axes.set_xticks([1 / (1 - quantile) for quantile in shown], ["least", "50 %", "90 %", "99 %", "99.9 %"])
