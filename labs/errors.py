@@ -8,10 +8,14 @@ LabError
 │   ├── BrokerRefused       it answers and says no: credentials, permission, virtual host
 │   ├── TopologyMismatch    something of that name exists with other arguments (406)
 │   ├── ManagementError     the management API refused a call
-│   └── PublishError
-│       ├── Unroutable      returned: no queue is bound for it
-│       ├── Nacked          the broker refused responsibility
-│       └── Unconfirmed     no confirm arrived: it may or may not have been taken
+│   ├── PublishError
+│   │   ├── Unroutable      returned: no queue is bound for it
+│   │   ├── Nacked          the broker refused responsibility
+│   │   └── Unconfirmed     no confirm arrived: it may or may not have been taken
+│   └── RpcUnanswered       a call got no reply: it may have been handled or not (also a TransientError)
+│       ├── RpcTimeout      none came in time
+│       └── RpcInterrupted  the connection that it would have come on was lost
+├── RpcError                the other side answered a call with an error: a code and a message
 ├── StoreError
 │   ├── DatabaseUnavailable the database doesn't answer (also a DependencyDown)
 │   ├── JobNotFound         no such job (also a PermanentError)
@@ -109,6 +113,32 @@ class Nacked(PublishError):
 
 class Unconfirmed(PublishError):
     """No confirm arrived; the broker may or may not have the message."""
+
+
+class RpcUnanswered(BrokerError, TransientError):
+    """A call got no reply; it may have been handled, or not, or may be yet: only an idempotent one may be repeated."""
+
+
+class RpcTimeout(RpcUnanswered):
+    """No reply came in time."""
+
+
+class RpcInterrupted(RpcUnanswered):
+    """The connection was lost on which the reply would have come."""
+
+
+class RpcError(LabError):
+    """The other side answered a call with an error.
+
+    Raised by a server's handler it is what its caller gets, so it must hold nothing that the caller may not see.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        #: For programs: a short word that doesn't change.
+        self.code = code
+        #: For people.
+        self.message = message
 
 
 class StoreError(LabError):

@@ -86,13 +86,13 @@ class Channel:
     async def set_prefetch(self, count: int) -> None:
         await self._call(self.raw.basic_qos, prefetch_count=count)
 
-    async def consume(self, queue: str, on_message: OnMessage) -> str:
-        """Start a consumer with manual acknowledgements; returns its tag."""
+    async def consume(self, queue: str, on_message: OnMessage, *, auto_ack: bool = False) -> str:
+        """Start a consumer; returns its tag. With `auto_ack` a delivery counts as handled once it is sent."""
 
         def send(*, callback: Callable[[Any], None], **arguments: Any) -> None:
             self.raw.basic_consume(on_message_callback=on_message, callback=callback, **arguments)
 
-        frame = await self._call(send, queue=queue, auto_ack=False)
+        frame = await self._call(send, queue=queue, auto_ack=auto_ack)
         return str(frame.method.consumer_tag)
 
     async def cancel(self, consumer_tag: str) -> None:

@@ -206,7 +206,7 @@ def describe(error: Exception) -> str:
     return f"unexpected {type(error).__name__}"
 
 
-def where(error: Exception) -> dict[str, Any]:
+def where(error: BaseException) -> dict[str, Any]:
     """For the log: what kind of error it was and the places it came through, without its text, which may quote data."""
     frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
     return {"error": type(error).__name__, "frames": frames[-8:]}
