@@ -36,6 +36,8 @@ class Stretch:
 Lanes = Mapping[str, Sequence[Mark | Stretch]]
 
 _HATCHES = ("", "///", "...", "xxx", "\\\\\\", "ooo")
+#: Points between the middle of a lane and its words, which a bar must not hide.
+_ABOVE_MARK, _ABOVE_BAR = 6, 10
 
 
 def tracks(
@@ -56,8 +58,9 @@ def tracks(
             axes.axvspan(start_s, end_s, color=ORANGE, alpha=0.18, linewidth=0)
             axes.annotate(label, (start_s, -0.5), xytext=(3, 0), textcoords="offset points", va="top", fontsize=8)
         for row, items in enumerate(lanes.values()):
+            above = _ABOVE_BAR if any(isinstance(item, Stretch) for item in items) else _ABOVE_MARK
             for item in items:
-                _draw(axes, row, item, *looks[item.kind])
+                _draw(axes, row, item, *looks[item.kind], above=above)
         axes.set_yticks(range(len(lanes)), list(lanes))
         axes.set_ylim(len(lanes) - 0.45, -0.6)
         axes.use_sticky_edges = False
@@ -70,16 +73,16 @@ def tracks(
         return finished(drawn, _in_words(lanes, title, shades or {}))
 
 
-def _draw(axes: Axes, row: int, item: Mark | Stretch, colour: str, number: int) -> None:
+def _draw(axes: Axes, row: int, item: Mark | Stretch, colour: str, number: int, *, above: int) -> None:
     if isinstance(item, Mark):
         axes.plot(item.at_s, row, MARKERS[number % len(MARKERS)], color=colour, markersize=7, markeredgecolor=PAPER)
-        middle_s, above = item.at_s, 6
+        middle_s = item.at_s
     else:
         axes.barh(
             row, max(item.end_s - item.start_s, 0.001), left=item.start_s, height=0.46, color=colour,
             hatch=_HATCHES[number % len(_HATCHES)], edgecolor=PAPER, linewidth=0.8,
         )  # fmt: skip
-        middle_s, above = (item.start_s + item.end_s) / 2, 10
+        middle_s = (item.start_s + item.end_s) / 2
     if item.note:
         axes.annotate(
             item.note,
