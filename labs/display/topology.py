@@ -56,7 +56,7 @@ def topology(vhost: VirtualHost, *, title: str = "The topology now") -> Picture:
 
 def draw(found: Snapshot, *, title: str = "The topology now") -> Picture:
     """Draw a snapshot."""
-    routes = [*_bindings(found), *_deaths(found)]
+    routes = [*_bindings(found), *_alternates(found), *_deaths(found)]
     nodes = _nodes(found, routes)
     return Picture(drawn(nodes, routes, title=title), _in_words(nodes, routes, title))
 
@@ -72,6 +72,12 @@ def _bindings(found: Snapshot) -> list[Route]:
         Route(source, target, tuple(key for key in sorted(set(labels)) if key))
         for (source, target), labels in sorted(keys.items(), key=lambda item: [natural(part) for part in item[0]])
     ]
+
+
+def _alternates(found: Snapshot) -> list[Route]:
+    """Where an exchange sends what no binding of its own wants."""
+    others = [(exchange.name, exchange.arguments.get("alternate-exchange")) for exchange in found.exchanges]
+    return [Route(f"exchange {name}", f"exchange {other}", ("unroutable",)) for name, other in others if other]
 
 
 def _condition(binding: Binding, kind: str) -> str:

@@ -15,8 +15,9 @@ from labs.display import Picture, Snapshot, draw, topology
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def exchange(name: str, kind: str = "topic") -> Exchange:
-    return Exchange(name=name, vhost="v", type=kind, durable=True, auto_delete=False, internal=False)
+def exchange(name: str, kind: str = "topic", **arguments: object) -> Exchange:
+    dashed = {key.replace("_", "-"): value for key, value in arguments.items()}
+    return Exchange(name=name, vhost="v", type=kind, durable=True, auto_delete=False, internal=False, arguments=dashed)
 
 
 def queue(name: str, *, ready: int = 0, **arguments: object) -> Queue:
@@ -118,6 +119,15 @@ def test_cycles_and_exchanges_bound_to_exchanges_are_drawn() -> None:
         (binding("a", "b", "", "exchange"), binding("b", "a", "", "exchange"), binding("b", "self", "")),
     )
     assert len(boxes(draw(around))) == 3
+
+
+def test_what_an_exchange_can_t_route_goes_to_its_alternate_exchange() -> None:
+    found = Snapshot(
+        (exchange("orders", alternate_exchange="unrouted"), exchange("unrouted", "fanout")),
+        (queue("eu"), queue("lost and found")),
+        (binding("orders", "eu", "eu"), binding("unrouted", "lost and found", "")),
+    )
+    assert "--unroutable--> exchange unrouted" in draw(found).text
 
 
 def test_an_empty_virtual_host_says_so() -> None:
