@@ -4,4 +4,36 @@ from __future__ import annotations
 
 from tests.notebook.mutation import Mutant
 
-MUTANTS: tuple[Mutant, ...] = ()
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        chapter="02_publish_subscribe",
+        file="labs/patterns/pub_sub.py",
+        old="        handle(event)\n        channel.basic_ack(method.delivery_tag)\n",
+        new="        channel.basic_ack(method.delivery_tag)\n        handle(event)\n",
+        told_by='story.is_killed("mailer", "dashboard")',
+    ),
+    Mutant(
+        chapter="04_confirms_and_returns",
+        file="labs/patterns/confirms_async.py",
+        old="        self._under_way[self._last_tag] = message_id, answer\n",
+        new=(
+            "        self._under_way[self._last_tag] = message_id, asyncio.Future()\n"
+            "        answer.set_result(CONFIRMED)\n"
+        ),
+        told_by='print("confirmed, but gone after the restart:"',
+    ),
+    Mutant(
+        chapter="04_confirms_and_returns",
+        file="labs/patterns/confirms.py",
+        old="body, properties, mandatory=True)",
+        new="body, properties)",
+        told_by="publishes with mandatory=True",
+    ),
+    Mutant(
+        chapter="07_idempotent_consumers",
+        file="labs/patterns/idempotent.py",
+        old="        if is_new:\n",
+        new="        if is_new or consumer:\n",
+        told_by='print("always once:", *perfect)',
+    ),
+)
