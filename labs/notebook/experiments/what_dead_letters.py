@@ -11,9 +11,9 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker, NackError
 
+from labs.notebook.experiments.payments import take_and_hang
 from labs.notebook.session import Notebook
 from labs.processes import wait_until
-from labs.programs import hang
 
 IT, ANOTHER = b"the message", b"another message"
 #: Longer than any time to live below, and than the broker needs for a dead letter that was not to be.
@@ -78,7 +78,6 @@ def ways() -> dict[str, Way]:
         "queue deleted": Way(lambda it: it.channel.queue_delete(it.queue)),
         "queue expired, as nobody used it": Way(lambda _: None, {"x-expires": 100}),
         "no queue for its key": Way(lambda it: it.publish(IT, queue="no.such.queue"), is_there=False),
-        "acknowledged": Way(lambda it: it.channel.basic_ack(it.take())),
     }
 
 
@@ -141,9 +140,3 @@ def _all_in(it: Scene, queue: str) -> list[Any]:
             found.append(fetched)
         channel.close()
     return found
-
-
-def take_and_hang(*, url: str, queue: str) -> None:
-    """A consumer that takes a message and never acknowledges it."""
-    for _ in pika.BlockingConnection(pika.URLParameters(url)).channel().consume(queue):
-        hang("took it")
