@@ -30,6 +30,24 @@ MUTANTS: tuple[Mutant, ...] = (
         told_by="publishes with mandatory=True",
     ),
     Mutant(
+        chapter="06_retries_and_dead_letters",
+        file="labs/patterns/retry_dlq.py",
+        old="attempt=attempt + 1)",
+        new="attempt=attempt)",
+        told_by="waited at least",
+    ),
+    Mutant(
+        chapter="06_retries_and_dead_letters",
+        file="labs/patterns/retry_dlq.py",
+        old="    method, properties, body = delivery\n",
+        new=(
+            "    method, properties, body = delivery\n"
+            "    incoming.basic_ack(method.delivery_tag)\n"
+            "    incoming = type('Deaf', (), {'basic_ack': str})\n"
+        ),
+        told_by="copies of the order",
+    ),
+    Mutant(
         chapter="07_idempotent_consumers",
         file="labs/patterns/idempotent.py",
         old="        if is_new:\n",
