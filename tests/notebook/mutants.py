@@ -13,6 +13,13 @@ MUTANTS: tuple[Mutant, ...] = (
         told_by='story.is_killed("mailer", "dashboard")',
     ),
     Mutant(
+        chapter="03_routing_and_topics",
+        file="labs/patterns/routing.py",
+        old='{"alternate-exchange": alternate}',
+        new='{"alternate": alternate}',
+        told_by="fate(channel, exchange, mandatory=mandatory",
+    ),
+    Mutant(
         chapter="04_confirms_and_returns",
         file="labs/patterns/confirms_async.py",
         old="        self._under_way[self._last_tag] = message_id, answer\n",
@@ -53,5 +60,23 @@ MUTANTS: tuple[Mutant, ...] = (
         old="        if is_new:\n",
         new="        if is_new or consumer:\n",
         told_by='print("always once:", *perfect)',
+    ),
+    Mutant(
+        chapter="12_failure_drills",
+        file="labs/store/outbox.py",
+        old="(claimed_until IS NULL OR claimed_until < clock_timestamp())",
+        new="claimed_until IS NULL",
+        told_by="drill_2.verdict",
+    ),
+    Mutant(
+        chapter="12_failure_drills",
+        file="labs/store/statements.py",
+        old="""                FROM {moment}
+                WHERE job_id = %(job_id)s AND fence = %(fence)s AND status = 'processing'
+""",
+        new="""                FROM {moment}
+                WHERE job_id = %(job_id)s
+""",
+        told_by="drill_7.verdict",
     ),
 )
