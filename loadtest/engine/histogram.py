@@ -70,16 +70,19 @@ class Histogram:
         self.least_ns = min(self.least_ns, other.least_ns)
         self.most_ns = max(self.most_ns, other.most_ns)
 
-    def quantile_ms(self, quantile: float) -> float:
+    def quantile_ms(self, quantile: float, *, censored: int = 0) -> float:
         """The least value, in ms, that at least this share of all values doesn't exceed; nan if there is none.
 
         Args:
             quantile: from 0 to 1.
+            censored: further values that are known to be longer than any counted here: infinite, if one is hit.
         """
         count = self.count
-        if not count:
+        if not count + censored:
             return float("nan")
-        rank = max(1, int(np.ceil(quantile * count)))
+        rank = max(1, int(np.ceil(quantile * (count + censored))))
+        if rank > count:
+            return float("inf")
         bucket = int(np.searchsorted(np.cumsum(self.counts), rank))
         return float(np.clip(_MIDDLES[bucket], self.least_ns, self.most_ns)) / 1e6
 

@@ -1,0 +1,123 @@
+"""Whole runs on the real broker: every message accounted for, in every kind of queue, whatever happens to it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pika
+import pytest
+
+from labs.broker import VirtualHost
+from loadtest.engine.plan import Plan
+from loadtest.engine.run import Result, Sample, execute
+from loadtest.engine.workers import RunFailed
+
+
+def short(**changes: Any) -> Plan:
+    return Plan(**{"rate": 500, "duration_s": 2.0, "warmup_s": 0.5, **changes})
+
+
+def assert_whole(result: Result) -> None:
+    found = result.integrity
+    assert found.offered == found.sent == found.confirmed == found.delivered, found
+    assert (found.duplicated, found.left, found.out_of_order) == (0, 0, 0)
+    assert found.is_whole
+    assert result.errors == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"queue_type": "quorum"},
+        {"queue_type": "stream"},
+        {"producers": 2, "consumers": 3, "queues": 2},
+        {"size": 48, "persistent": False},
+        {"size": 300_000, "rate": 40},
+        {"rate": None, "window": 100},
+        {"arrivals": "poisson", "shape": "bursts"},
+    ],
+    ids=lambda changes: "-".join(f"{name}-{value}" for name, value in changes.items()) or "plain",
+)
+def test_every_message_of_a_run_is_accounted_for(url: str, vhost: VirtualHost, changes: dict[str, Any]) -> None:
+    result = execute(short(**changes), url)
+    assert_whole(result)
+    assert result.integrity.delivered > 50
+    # All four latencies are there, of what was sent after the warm-up.
+    counts = {name: histogram.count for name, histogram in result.histograms.items()}
+    assert len(set(counts.values())) == 1, counts
+    assert 0 < counts["confirm"] < result.integrity.sent
+    assert 0 < result.quantile_ms("confirm", 0.5) < 5_000
+    assert result.quantile_ms("from_intended", 0.5) >= result.quantile_ms("from_sent", 0.5) * 0.98
+    assert vhost.queues() == [], "its queues are removed"
+
+
+def test_without_consumers_everything_is_left_and_nothing_lost(url: str) -> None:
+    result = execute(short(consumers=0), url)
+    assert result.integrity.left == result.integrity.confirmed == result.integrity.offered
+    assert result.integrity.lost == 0
+
+
+def test_without_confirms_deliveries_are_counted_all_the_same(url: str) -> None:
+    result = execute(short(window=0), url)
+    assert result.integrity.confirmed == 0
+    assert result.integrity.delivered == result.integrity.sent
+    assert result.integrity.lost == 0
+
+
+def test_a_closed_connection_is_reported_and_the_run_goes_on(url: str, vhost: VirtualHost) -> None:
+    closed: list[str] = []
+
+    def close(sample: Sample) -> None:
+        if sample.at_s > 0.8 and not closed:
+            for connection in vhost.management.connections(vhost.name):
+                if connection.title.startswith("load producer"):
+                    vhost.management.close_connection(connection.name)
+                    closed.append(connection.name)
+
+    result = execute(short(duration_s=4.0), url, watch=close)
+    assert closed
+    assert any("closed" in error.lower() or "refuses" in error for error in result.errors), result.errors
+    assert result.integrity.sent == result.integrity.offered
+    assert result.integrity.lost == 0
+    # What was on its way may have arrived or not: it is neither lost nor confirmed.
+    assert result.integrity.confirmed + result.integrity.unconfirmed == result.integrity.sent
+
+
+def test_a_message_purged_is_lost_and_said_to_be(url: str, vhost: VirtualHost) -> None:
+    # Given a broker whose queue is emptied behind everybody's back, with nobody consuming yet
+    purged: list[int] = []
+
+    def purge(sample: Sample) -> None:
+        if sample.at_s > 1.5 and not purged:
+            connection = pika.BlockingConnection(pika.URLParameters(url))
+            [queue] = vhost.queues()
+            purged.append(connection.channel().queue_purge(queue.name).method.message_count)
+            connection.close()
+
+    result = execute(short(consumers=0, duration_s=3.0), url, watch=purge)
+    assert purged[0] > 0
+    assert result.integrity.lost == purged[0]
+    assert not result.integrity.is_whole
+
+
+def test_what_never_arrives_makes_the_quantile_infinite(url: str) -> None:
+    result = execute(short(), url)
+    result.censored = result.histograms["from_sent"].count
+    assert math.isinf(result.quantile_ms("from_sent", 0.99))
+    assert math.isfinite(result.quantile_ms("from_sent", 0.25))
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        ("amqp://guest:guest@127.0.0.1:1/", "made"),
+        ("amqp://nobody:wrong@{host}/", "made"),
+        ("amqp://{user}@{host}/no-such-vhost", "made"),
+    ],
+)
+def test_a_broker_that_does_not_let_us_in_is_a_clear_error(url: str, broken: str, why: str) -> None:
+    user, _, host = url.removeprefix("amqp://").partition("/")[0].partition("@")
+    with pytest.raises(RunFailed, match=why):
+        execute(short(), broken.format(user=user, host=host))
