@@ -113,6 +113,15 @@ def failing_worker(*, url: str, queue: str, stop: str) -> None:
         settle(incoming, outgoing, delivery, queue=queue, task=task, delays_ms=(60_000,))
 
 
+def hasty_worker(*, url: str, queue: str) -> None:
+    """Acknowledges before it publishes the retry, and stops for ever in between."""
+    incoming = _channel(url)
+    for method, _, _ in incoming.consume(queue):
+        assert method is not None
+        incoming.basic_ack(method.delivery_tag)
+        hang("stopped")
+
+
 def interrupted_redrive(*, url: str, queue: str) -> None:
     """A redrive that stops for ever when its first letter is sent back and confirmed, but not acknowledged."""
     redrive(_stopping(url, "after the confirm"), queue, dry_run=False)

@@ -75,6 +75,11 @@ def wait_for_depth(lab: Notebook, queue: str, messages: int, *, timeout_s: float
     return wait_until(lambda: _ready(lab, queue) == messages, timeout_s=timeout_s, every_s=0.02)
 
 
+def wait_until_gone(lab: Notebook, queue: str) -> bool:
+    """Wait until the broker has seen that a queue's consumer is dead; False if it never did."""
+    return wait_until(lambda: lab.vhost.depth(queue).consumers == 0, timeout_s=10, every_s=0.02)
+
+
 def _ready(lab: Notebook, queue: str) -> int:
     return lab.vhost.depth(queue).messages
 
