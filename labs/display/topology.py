@@ -136,9 +136,10 @@ def _queue_node(queue: Queue, *, is_grave: bool) -> Node:
         look = "dead"
     else:
         look = "delay" if {"x-message-ttl", "x-dead-letter-exchange"} <= set(queue.arguments) else "work"
-    facts = [queue.type]
-    facts.append(_count(queue.consumers, "consumer") if queue.consumers else "no consumer")
-    return Node(f"queue {queue.name}", look, queue.name, ", ".join(facts), queue.messages_ready)
+    if queue.exclusive:  # what only its owner may count is not guessed
+        return Node(f"queue {queue.name}", look, queue.name, f"{queue.type}, exclusive", None)
+    consumers = _count(queue.consumers, "consumer") if queue.consumers else "no consumer"
+    return Node(f"queue {queue.name}", look, queue.name, f"{queue.type}, {consumers}", queue.messages_ready)
 
 
 def _count(number: int, noun: str) -> str:

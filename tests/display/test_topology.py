@@ -161,8 +161,8 @@ def test_a_live_virtual_host_is_drawn_as_it_is_at_this_moment(vhost: VirtualHost
         channel.basic_publish("news", "sport.chess", b"mate", mandatory=True)
         # When it is drawn, at once
         drawn = topology(vhost)
-    # Then the message is counted, and another's exclusive queue is not forgotten.
+    # Then the message is counted, and another's exclusive queue is not forgotten: it is there, uncounted.
     assert "queue inbox (quorum, no consumer): 1 ready" in drawn.text
     assert "--sport.#--> queue inbox" in drawn.text
-    assert "queue mine" in drawn.text
+    assert "queue mine (classic, exclusive)\n" in f"{drawn.text}\n"
     assert "amq." not in drawn.text
