@@ -6,6 +6,20 @@ from tests.notebook.mutation import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
+        chapter="01_work_queues",
+        file="labs/patterns/work_queue.py",
+        old="channel.basic_consume(queue, on_delivery)",
+        new="channel.basic_consume(queue, lambda *delivery: do(delivery[-1]), auto_ack=True)",
+        told_by="saved_manual = done_by_another",
+    ),
+    Mutant(
+        chapter="01_work_queues",
+        file="labs/patterns/work_queue.py",
+        old="channel.basic_qos(prefetch_count=prefetch)",
+        new="channel.basic_qos(prefetch_count=0)",
+        told_by='print("prefetch 1, nobody has over half',
+    ),
+    Mutant(
         chapter="02_publish_subscribe",
         file="labs/patterns/pub_sub.py",
         old="        handle(event)\n        channel.basic_ack(method.delivery_tag)\n",
