@@ -1,7 +1,8 @@
 """Publishes a schedule: no message before its time, none forgotten, and its true delay written down.
 
 A message that can't go when it is meant to, because the broker is slow to confirm or to read, goes as soon as it can
-and keeps its intended time. What was not sent or not answered at the end is in the books as such.
+and keeps its intended time. What was not sent or not answered at the end is in the books as such. A broker that is
+away is waited for; one that refuses again and again what is published is not.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import numpy as np
 from pamqp import commands
 
 from loadtest.engine import stamps
-from loadtest.engine.child import CpuClock, facts_of, tell, wait_for_start
+from loadtest.engine.child import CpuClock, facts_of, tell, told_to_stop, wait_for_start
 from loadtest.engine.confirms import ConfirmReader, Returned, Settled
 from loadtest.engine.frames import PublishTemplate
 from loadtest.engine.histogram import Histogram
 from loadtest.engine.ledger import Outcome, Sent
 from loadtest.engine.plan import Task
 from loadtest.engine.schedule import Times, share
-from loadtest.engine.wire import Link, LinkError, refuse_if_closed
+from loadtest.engine.wire import Link, LinkError, Refused, refuse_if_closed
 
 #: Messages are gathered for so long at high rates: less would spend the CPU on system calls, and the broker needs it.
 GATHER_S = 0.0005
@@ -30,6 +31,12 @@ _MOST_AT_ONCE = 256
 _MOST_BYTES = 256 * 1024
 _TICK_S = 0.5
 _RECONNECT_S = 0.2
+#: The same refusal so often in a row, with nothing confirmed in between, and it will not change.
+_MOST_REFUSALS = 3
+#: The broker closes connections with these when it stops or fails: it may take the next one.
+_PASSING = frozenset({320, 541})
+#: Told to stop, a producer waits so long for what it has already sent.
+_STOP_S = 2.0
 #: Full speed: so many messages are made room for at first.
 _ROOM = 1 << 20
 
@@ -43,6 +50,10 @@ class Publishing:
         self.book = Sent(len(moments) if moments is not None else _ROOM)
         self.send_delay, self.confirm = Histogram(), Histogram()
         self.errors: list[str] = []
+        #: Why it gave up, if it did.
+        self.refused: str | None = None
+        self._refusals: list[tuple[str, int]] = []
+        self.offered = len(moments) if moments is not None else 0
         self.blocked_s = 0.0
         self._blocked_at: float | None = None
         self._batches = 0
@@ -77,9 +88,9 @@ class Publishing:
         self._start_ns = start_ns
         self._warm_ns = start_ns + int(self._plan.warmup_s * 1e9)
         self._end_ns = start_ns + int(self._plan.duration_s * 1e9)
-        last_ns = self._end_ns + int(self._plan.drain_s * 1e9)
+        self._last_ns = self._end_ns + int(self._plan.drain_s * 1e9)
         clock, next_tick_s = CpuClock(), time.monotonic() + _TICK_S
-        while time.monotonic_ns() < last_ns and not self._is_done():
+        while time.monotonic_ns() < self._last_ns and not self._is_done() and self.refused is None:
             try:
                 self._step()
             except LinkError as error:
@@ -87,9 +98,26 @@ class Publishing:
             if time.monotonic() >= next_tick_s:
                 next_tick_s += _TICK_S
                 self._tick(clock)
+                if told_to_stop():
+                    self._cut_short()
         self._tick(clock)
+        if self._moments is None:
+            self.offered = self.book.count
         if self._link is not None:
             self._link.close()
+
+    def _cut_short(self) -> None:
+        """The schedule ends here; what was due by now and is not yet sent was offered all the same."""
+        now_ns = time.monotonic_ns()
+        if self._moments is not None and now_ns < self._end_ns:
+            self.offered = self._due_until(now_ns)
+            self._moments = self._moments[: self.book.count]
+        self._end_ns = min(self._end_ns, now_ns)
+        self._last_ns = min(self._last_ns, self._end_ns + int(_STOP_S * 1e9))
+
+    def _due_until(self, now_ns: int) -> int:
+        assert self._moments is not None
+        return int(np.searchsorted(self._moments, now_ns - self._start_ns, "right"))
 
     def _is_done(self) -> bool:
         over = self.book.count >= len(self._moments) if self._moments is not None else self._is_over()
@@ -124,7 +152,7 @@ class Publishing:
         if self._moments is None:
             return None if self._is_over() or room <= 0 else np.full(room, now_ns, np.int64)
         first = self.book.count
-        due = int(np.searchsorted(self._moments, now_ns - self._start_ns, "right")) - first
+        due = self._due_until(now_ns) - first
         count = min(room, due)
         return self._moments[first : first + count] + self._start_ns if count > 0 else None
 
@@ -192,6 +220,12 @@ class Publishing:
             self._link.close()
         self._link = None
         self.book.reconnected()
+        if isinstance(error, Refused) and error.code not in _PASSING:
+            self._refusals.append((str(error), int(np.count_nonzero(self.book.outcome == Outcome.CONFIRMED))))
+            last = self._refusals[-_MOST_REFUSALS:]
+            if len(last) == _MOST_REFUSALS and len(set(last)) == 1:
+                self.refused = str(error)
+                return
         time.sleep(_RECONNECT_S)
 
     def _tick(self, clock: CpuClock) -> None:
@@ -199,7 +233,7 @@ class Publishing:
         counts = np.bincount(self.book.outcome[: self.book.count], minlength=len(Outcome))
         due = self.book.count
         if self._moments is not None:
-            due = int(np.searchsorted(self._moments, now_ns - self._start_ns, "right"))
+            due = self._due_until(now_ns)
         blocked_s = self.blocked_s + (time.monotonic() - self._blocked_at if self._blocked_at is not None else 0.0)
         tell(
             "tick",
@@ -238,4 +272,10 @@ def main(task: Task) -> None:
         sent_ns=book.sent_ns[: book.count],
         outcome=book.outcome[: book.count],
     )
-    tell("done", cpu_s=cpu.used_s, errors=publishing.errors, offered=book.count if moments is None else len(moments))
+    tell(
+        "done",
+        cpu_s=cpu.used_s,
+        errors=publishing.errors,
+        offered=publishing.offered,
+        refused=publishing.refused,
+    )

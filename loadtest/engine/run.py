@@ -29,6 +29,8 @@ _LOOK_S = 0.1
 _SAMPLE_S = 0.5
 #: The same sum of deliveries for so long, with empty queues: nothing more will come.
 _QUIET_S = 1.0
+#: After an interruption the broker has so long to deliver what it has; the rest counts as left.
+_PARTIAL_DRAIN_S = 5.0
 HISTOGRAMS = ("send_delay", "confirm", "from_intended", "from_sent")
 _COUNTED = ("corrupt", "foreign", "redelivered")
 
@@ -105,7 +107,7 @@ def execute(plan: Plan, url: str, *, watch: Watch = lambda _: None) -> Result:
         watch: called with each sample, twice a second.
 
     Raises:
-        RunFailed: it could not begin.
+        RunFailed: it could not begin, or the broker refuses what is published.
         PlanError: the trace can't be read.
     """
     run = secrets.randbits(31)
@@ -163,19 +165,39 @@ class _Running:
         for worker in self._all:
             worker.start(start_ns)
         try:
-            self._watch_until(lambda: not any(worker.is_running for worker in self._producers))
-            self._drain()
+            self._watch_until(self._is_published)
+            self._refuse_if_refused()
+            self._drain(self._plan.drain_s)
         except KeyboardInterrupt:
-            self._partial = True
+            self._cut_short()
         for worker in self._consumers:
             worker.stop()
         for worker in self._all:
             worker.end()
         self._left = 0 if self._plan.queue_type == "stream" else (self._queues.ready() or 0)
 
-    def _drain(self) -> None:
+    def _is_published(self) -> bool:
+        return not any(worker.is_running for worker in self._producers)
+
+    def _refuse_if_refused(self) -> None:
+        """A broker that took nothing gives no result; one that took some gives a part of it."""
+        for worker in self._producers:
+            reason = (worker.done or {}).get("refused")
+            if reason and not worker.last.get("confirmed"):
+                raise RunFailed(f"nothing could be published: {reason}")
+            self._partial = self._partial or bool(reason)
+
+    def _cut_short(self) -> None:
+        """Interrupted: no more is published, and what is on its way arrives, so that the books can be compared."""
+        self._partial = True
+        for worker in self._producers:
+            worker.stop()
+        self._watch_until(self._is_published)
+        self._drain(min(self._plan.drain_s, _PARTIAL_DRAIN_S))
+
+    def _drain(self, timeout_s: float) -> None:
         """Until nothing more comes, or its time is over."""
-        deadline = time.monotonic() + self._plan.drain_s
+        deadline = time.monotonic() + timeout_s
         quiet_since, received = time.monotonic(), -1
 
         def is_done() -> bool:

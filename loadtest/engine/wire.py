@@ -29,6 +29,15 @@ class LinkError(Exception):
     """The connection could not be opened, or is lost; the text says why."""
 
 
+class Refused(LinkError):
+    """The broker closed channel or connection, and said why."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"the broker refuses: {code} {text}")
+        #: AMQP's reply code.
+        self.code = code
+
+
 @dataclass(frozen=True)
 class Address:
     """Where a broker is."""
@@ -304,8 +313,8 @@ def _next_method(inbox: Inbox) -> Any | None:
 
 
 def refuse_if_closed(method: Any) -> None:
-    """Raise `LinkError` if the broker has closed channel or connection with this method."""
+    """Raise `LinkError` if the broker has closed channel or connection with this method, or cancelled the consumer."""
     if isinstance(method, commands.Connection.Close | commands.Channel.Close):
-        raise LinkError(f"the broker refuses: {method.reply_code} {method.reply_text}")
+        raise Refused(method.reply_code or 0, method.reply_text)
     if isinstance(method, commands.Basic.Cancel):
         raise LinkError("the broker cancelled the consumer: its queue is gone")

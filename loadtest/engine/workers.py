@@ -68,7 +68,7 @@ class Worker:
         self._say(f"start {at_ns}")
 
     def stop(self) -> None:
-        """Tell a consumer that it is enough."""
+        """Tell it that it is enough."""
         self._say("stop")
 
     def wait(self, timeout_s: float) -> bool:

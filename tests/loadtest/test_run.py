@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import pika
 import pytest
@@ -121,3 +123,40 @@ def test_a_broker_that_does_not_let_us_in_is_a_clear_error(url: str, broken: str
     user, _, host = url.removeprefix("amqp://").partition("/")[0].partition("@")
     with pytest.raises(RunFailed, match=why):
         execute(short(), broken.format(user=user, host=host))
+
+
+def test_a_broker_that_refuses_every_message_ends_the_run_soon(url: str, vhost: VirtualHost) -> None:
+    # Given a user who may read and declare everything, and publish nothing
+    name = f"load-{vhost.name}"
+    vhost.management.create_user(name, "secret")
+    vhost.management.set_permissions(vhost.name, name, write="^$")
+    address = urlsplit(url)
+    mine = address._replace(netloc=f"{name}:secret@{address.netloc.rpartition('@')[2]}").geturl()
+    started = time.monotonic()
+    # When a long run is asked for, it ends at once, in the broker's words.
+    try:
+        with pytest.raises(RunFailed, match=r"nothing could be published.*ACCESS_REFUSED"):
+            execute(short(duration_s=60.0), mine)
+    finally:
+        vhost.management.delete_user(name)
+    assert time.monotonic() - started < 20
+    assert vhost.queues() == []
+
+
+def test_interrupted_it_gives_what_there_is_and_all_of_it_is_accounted_for(url: str, vhost: VirtualHost) -> None:
+    def interrupt(sample: Sample) -> None:
+        if sample.received > 200 and not interrupted:
+            interrupted.append(sample)
+            raise KeyboardInterrupt
+
+    interrupted: list[Sample] = []
+    started = time.monotonic()
+    result = execute(short(duration_s=60.0), url, watch=interrupt)
+    assert time.monotonic() - started < 20
+    assert result.partial
+    found = result.integrity
+    assert found.sent == found.confirmed == found.delivered > 200, found
+    assert found.is_whole
+    # What was due by then and not yet under way was offered; what the rest of the minute would have brought was not.
+    assert found.unsent == found.offered - found.sent < 500
+    assert vhost.queues() == []
