@@ -51,6 +51,20 @@ MUTANTS: tuple[Mutant, ...] = (
         told_by="publishes with mandatory=True",
     ),
     Mutant(
+        chapter="05_rpc",
+        file="labs/patterns/rpc.py",
+        old="        if properties.correlation_id == self._asked and self._answer is None:\n",
+        new="        if self._answer is None:\n",
+        told_by='print("asked for pears:"',
+    ),
+    Mutant(
+        chapter="05_rpc",
+        file="labs/patterns/rpc.py",
+        old=', expiration=f"{timeout_s * 1000:.0f}")',
+        new=")",
+        told_by='print("the question expired with our patience:"',
+    ),
+    Mutant(
         chapter="06_retries_and_dead_letters",
         file="labs/patterns/retry_dlq.py",
         old="attempt=attempt + 1)",

@@ -200,15 +200,16 @@ def lanes(name: str, asked: Sequence[Asked], served: Sequence[Report]) -> dict[s
     start_s = asked[0].began_s
     calls: list[Mark | Stretch] = []
     for call in asked:
-        calls.append(Stretch(call.began_s - start_s, call.ended_s - start_s, "waits", call.of))
-        kind = "gives up" if call.answer == "TimeoutError" else "takes an answer"
-        calls.append(Mark(call.ended_s - start_s, kind))
+        calls.append(Stretch(call.began_s - start_s, call.ended_s - start_s, "waits", f"{call.of}?"))
+        gave_up = call.answer == "TimeoutError"
+        kind, note = ("gives up", "") if gave_up else ("takes an answer", call.answer)
+        calls.append(Mark(call.ended_s - start_s, kind, note))
+    work: list[Mark | Stretch] = []
     began = [told for told in served if told.event == "began"]
     answered = [told for told in served if told.event == "answered"]
-    work = [
-        Stretch(first.at_s - start_s, last.at_s - start_s, "works", str(first["of"]))
-        for first, last in zip(began, answered, strict=False)
-    ]
+    for first, last in zip(began, answered, strict=False):
+        work.append(Stretch(first.at_s - start_s, last.at_s - start_s, "works", str(first["of"])))
+        work.append(Mark(last.at_s - start_s, "answers", f"{PRICES[str(last['of'])]} euro"))
     return {name: calls, f"{name}: server": work}
 
 
