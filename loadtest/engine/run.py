@@ -21,6 +21,7 @@ from loadtest.engine.integrity import Integrity, compare
 from loadtest.engine.ledger import Outcome
 from loadtest.engine.plan import Plan, Task, dealt
 from loadtest.engine.queues import Queues
+from loadtest.engine.series import Series, rate
 from loadtest.engine.verdict import Limit, limit_of
 from loadtest.engine.workers import RunFailed, Worker
 
@@ -64,6 +65,8 @@ class Result:
         partial: it was interrupted.
         errors: of connections, in the words of the broker or the network.
         cpu_s: CPU seconds of producers and consumers.
+        series: what the processes have told, over time.
+        zero_s: the moment of the start, of `time.monotonic`.
     """
 
     plan: Plan
@@ -75,20 +78,32 @@ class Result:
     samples: list[Sample]
     limit: Limit
     cpu_s: dict[str, float]
+    series: Series
+    zero_s: float
     errors: list[str] = field(default_factory=list)
     partial: bool = False
 
     @property
     def load(self) -> list[Sample]:
         """The samples of the load without the warm-up."""
-        plan = self.plan
-        found = [sample for sample in self.samples if plan.warmup_s <= sample.at_s <= plan.duration_s]
+        start_s, end_s = self.span_s
+        found = [sample for sample in self.samples if start_s <= sample.at_s <= end_s]
         return found or self.samples
+
+    @property
+    def span_s(self) -> tuple[float, float]:
+        """Where the load begins, after the warm-up, and where it ends, in seconds since the start.
+
+        The last half second is left out: that the load ends in it is seen no more exactly than a process tells.
+        """
+        end_s = min(self.plan.duration_s, self.series.end_s)
+        start_s = min(self.plan.warmup_s, end_s)
+        return start_s, max(end_s - _SAMPLE_S, (start_s + end_s) / 2)
 
     def rate(self, name: str) -> float:
         """Messages per second over the load without the warm-up, of `due`, `sent`, `confirmed` or `received`."""
-        first, last = self.load[0], self.load[-1]
-        return float((getattr(last, name) - getattr(first, name)) / max(last.at_s - first.at_s, 1e-9))
+        start_s, end_s = self.span_s
+        return rate(self.series.total(name, np.array([start_s, end_s])), end_s - start_s)
 
     def quantile_ms(self, name: str, quantile: float) -> float:
         """Of one of the four histograms; a message that was never delivered took longer than any."""
@@ -257,6 +272,8 @@ class _Running:
             censored=max(0, self._warm_count() - histograms["from_intended"].count) if self._consumers else 0,
             samples=self._samples,
             limit=Limit("unknown", "not looked at yet"),
+            series=Series(tuple(w.ticks for w in self._producers), tuple(w.ticks for w in self._consumers)),
+            zero_s=self._zero_s,
             cpu_s={"publishing": self._cpu_s(self._producers), "consuming": self._cpu_s(self._consumers)},
             errors=[error for worker in self._all for error in (worker.done or {}).get("errors", ["was killed"])],
             partial=self._partial,

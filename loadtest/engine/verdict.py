@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from loadtest.engine.series import Floats
+
 if TYPE_CHECKING:
-    from loadtest.engine.run import Result, Sample
+    from loadtest.engine.run import Result
 
 #: Share of a core from which on a process of ours may be what limits a run.
 BUSY = 0.85
@@ -16,6 +18,8 @@ BUSY = 0.85
 KEPT = 0.99
 #: Share of all messages by which the backlog may drift.
 _DRIFT = 0.02
+#: A load that is shorter says nothing.
+_LEAST_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,12 @@ class Limit:
 def limit_of(result: Result) -> Limit:
     """Judge a run."""
     load = result.load
-    if len(load) < 2 or not result.integrity.sent:
+    start_s, end_s = result.span_s
+    if end_s - start_s < _LEAST_S or not result.integrity.sent:
         return Limit("unknown", "the run was too short to tell")
-    busiest = max(_typical(load, "producer_busy"), _typical(load, "consumer_busy"))
+    busiest = max(_typical(result, "producers"), _typical(result, "consumers"))
     kept = result.rate("sent") >= KEPT * result.rate("due") if result.plan.rate is not None else False
-    if kept and not grows(load):
+    if kept and not grows(result):
         return Limit("rate", "the broker took all that was offered, and the backlog did not grow")
     if busiest >= BUSY:
         why = f"a process of the load generator used {busiest:.0%} of a core: add producers or consumers"
@@ -50,16 +55,20 @@ def limit_of(result: Result) -> Limit:
     return Limit("broker", f"{why}; the load generator used {busiest:.0%} of a core at the most")
 
 
-def grows(load: list[Sample]) -> bool:
+def grows(result: Result) -> bool:
     """Whether the backlog grew over the load: its slope, times the length, is more than a small share of all."""
-    at_s = np.array([sample.at_s for sample in load])
-    backlog = np.array([sample.backlog for sample in load])
-    if len(load) < 3:
+    at_s = _moments(result)
+    if not result.plan.consumers or len(at_s) < 3:
         return False
-    slope = float(np.polyfit(at_s, backlog, 1)[0])
-    handled = load[-1].sent - load[0].sent
-    return bool(slope * (at_s[-1] - at_s[0]) > max(_DRIFT * handled, 50))
+    slope = float(np.polyfit(at_s, result.series.backlog(at_s), 1)[0])
+    length_s = at_s[-1] - at_s[0]
+    return bool(slope * length_s > max(_DRIFT * result.rate("sent") * length_s, 50))
 
 
-def _typical(load: list[Sample], name: str) -> float:
-    return float(np.median([getattr(sample, name) for sample in load]))
+def _typical(result: Result, kind: str) -> float:
+    return float(np.median(result.series.busiest(kind, _moments(result))))
+
+
+def _moments(result: Result) -> Floats:
+    start_s, end_s = result.span_s
+    return np.arange(start_s, end_s + 1e-9, 0.5)
