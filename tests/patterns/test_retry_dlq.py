@@ -44,11 +44,12 @@ def fail_with(error: Exception) -> Callable[[bytes], None]:
     return task
 
 
-def settle_until_quiet(
+def settle_all(
     channel: BlockingChannel, task: Callable[[bytes], object], *, until: Callable[[], bool]
 ) -> list[tuple[float, BasicProperties]]:
     """Settle every delivery until the condition holds; when each came and with which properties."""
     seen: list[tuple[float, BasicProperties]] = []
+    deadline = time.monotonic() + 10
     for delivery in channel.consume(QUEUE, inactivity_timeout=0.05):
         method, properties, _ = delivery
         if method is not None and properties is not None:
@@ -56,6 +57,7 @@ def settle_until_quiet(
             settle(channel, channel, delivery, queue=QUEUE, task=task, delays_ms=DELAYS_MS)
         elif until():
             break
+        assert time.monotonic() < deadline, f"it never came to an end: {seen}"
     channel.cancel()
     return seen
 
@@ -72,7 +74,7 @@ def test_each_wait_is_at_least_as_long_as_promised_and_then_it_is_dead(
     vhost: VirtualHost, channel: BlockingChannel
 ) -> None:
     publish(channel, QUEUE, b"job", JOB)
-    seen = settle_until_quiet(channel, fail_with(ConnectionError("down")), until=is_dead(vhost))
+    seen = settle_all(channel, fail_with(ConnectionError("down")), until=is_dead(vhost))
     gaps_ms = [(after - before) * 1000 for (before, _), (after, _) in itertools.pairwise(seen)]
     assert len(gaps_ms) == len(DELAYS_MS)
     assert all(gap_ms >= delay_ms for gap_ms, delay_ms in zip(gaps_ms, DELAYS_MS, strict=True))
@@ -93,7 +95,7 @@ def test_a_task_that_succeeds_in_the_end_leaves_nothing(vhost: VirtualHost, chan
 
     publish(channel, QUEUE, b"job", JOB)
     # When it is tried until it succeeds
-    seen = settle_until_quiet(channel, task, until=lambda: bool(done))
+    seen = settle_all(channel, task, until=lambda: bool(done))
     # Then it has run three times, under one id, without the broker's own headers, and nothing is left.
     assert [(properties.headers or {}).get("attempt") for _, properties in seen] == [None, 2, 3]
     assert {properties.message_id for _, properties in seen} == {"job-1"}
@@ -103,7 +105,7 @@ def test_a_task_that_succeeds_in_the_end_leaves_nothing(vhost: VirtualHost, chan
 
 def test_an_error_that_can_never_be_cured_is_not_tried_again(vhost: VirtualHost, channel: BlockingChannel) -> None:
     publish(channel, QUEUE, b"job", JOB)
-    seen = settle_until_quiet(channel, fail_with(ValueError("no number")), until=is_dead(vhost))
+    seen = settle_all(channel, fail_with(ValueError("no number")), until=is_dead(vhost))
     [(_, letter, _)] = redrive(channel, QUEUE)
     assert len(seen) == letter.headers["attempt"] == 1
 
@@ -112,7 +114,7 @@ def test_headers_of_the_broker_do_not_travel_on(vhost: VirtualHost, channel: Blo
     # A copied `x-death` made brokers before 4.0 drop the message as a cycle; CC would copy it elsewhere.
     properties = BasicProperties(message_id="job-1", headers={"x-death": [{"count": 1}], "CC": ["elsewhere"]})
     publish(channel, QUEUE, b"job", properties)
-    [(_, delivered)] = settle_until_quiet(channel, fail_with(ValueError()), until=is_dead(vhost))
+    [(_, delivered)] = settle_all(channel, fail_with(ValueError()), until=is_dead(vhost))
     assert not {"x-death", "CC"} & set(delivered.headers or {})
 
 
