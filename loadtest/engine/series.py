@@ -36,7 +36,7 @@ class Series:
 
     def backlog(self, at_s: Floats) -> Floats:
         """Sent and not yet received."""
-        return np.maximum(self.total("sent", at_s) - self.total("received", at_s), 0)
+        return np.asarray(np.maximum(self.total("sent", at_s) - self.total("received", at_s), 0))
 
     def busiest(self, kind: str, at_s: Floats) -> Floats:
         """The largest share of a core that any producer or consumer used around these seconds."""
