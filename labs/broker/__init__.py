@@ -7,6 +7,7 @@ from labs.broker.management import Management
 from labs.broker.management_types import (
     Binding,
     Channel,
+    ClusterNode,
     Connection,
     Consumer,
     Exchange,
@@ -24,6 +25,7 @@ __all__ = [
     "Binding",
     "Broker",
     "Channel",
+    "ClusterNode",
     "Compose",
     "Connection",
     "Consumer",

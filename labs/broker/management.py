@@ -17,6 +17,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from labs.broker.management_types import (
     Binding,
     Channel,
+    ClusterNode,
     Connection,
     Consumer,
     Exchange,
@@ -89,6 +90,10 @@ class Management:
     def overview(self) -> Overview:
         """Version, node, listeners, totals and rates."""
         return self._get(Overview, "overview")
+
+    def nodes(self) -> list[ClusterNode]:
+        """The nodes of the cluster; one that is down has names and zeros alone."""
+        return self._get(list[ClusterNode], "nodes")
 
     def exchanges(self, vhost: str) -> list[Exchange]:
         """The exchanges of a virtual host, the predefined ones too."""

@@ -84,6 +84,23 @@ class Overview(_Answer):
         return value or ()
 
 
+class ClusterNode(_Answer):
+    """One node of the cluster: what it uses, and whether an alarm holds publishers back."""
+
+    name: str
+    running: bool = True
+    os_pid: int | None = None
+    mem_used: int = 0
+    mem_limit: int = 0
+    mem_alarm: bool = False
+    disk_free: int = 0
+    disk_free_alarm: bool = False
+    proc_used: int = 0
+    fd_used: int = 0
+    sockets_used: int = 0
+    run_queue: int = 0
+
+
 class Exchange(_Answer):
     """An exchange; the default exchange has the empty name."""
 

@@ -43,7 +43,8 @@ class Series:
         processes = [ticks for ticks in getattr(self, kind) if ticks]
         if not processes:
             return np.zeros(len(at_s))
-        return np.max([np.interp(at_s, _moments(ticks), [tick["busy"] for tick in ticks]) for ticks in processes], 0)
+        shares = [np.interp(at_s, _moments(ticks), [tick["busy"] for tick in ticks]) for ticks in processes]
+        return np.asarray(np.max(shares, axis=0))
 
     def within(self, name: str, start_s: float, end_s: float) -> Histogram:
         """What a histogram has gained between the ticks nearest to two moments, over all processes."""

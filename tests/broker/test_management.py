@@ -144,3 +144,13 @@ def test_nobody_there_is_unavailable() -> None:
         management.overview()
     assert "127.0.0.1:9" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_nodes_say_what_they_use(broker: Broker, vhost: VirtualHost) -> None:
+    [node] = vhost.management.nodes()
+    assert node.name == vhost.management.overview().node
+    assert node.running
+    assert node.os_pid is not None
+    assert 10**7 < node.mem_used < node.mem_limit
+    assert node.proc_used > 100
+    assert not node.mem_alarm
