@@ -39,7 +39,7 @@ def _dies_into(queue: str) -> dict[str, str]:
 
 
 def publish(channel: BlockingChannel, queue: str, body: bytes, like: BasicProperties, **headers: object) -> None:
-    """Store a message or raise; the channel must confirm. Old headers stay: a copied `x-death` looks like a cycle."""
+    """Store or raise; the channel must confirm. Old headers stay behind: a copied `x-death` looks like a cycle."""
     properties = BasicProperties(message_id=like.message_id, type=like.type, delivery_mode=2, headers=headers)
     channel.basic_publish("", queue, body, properties, mandatory=True)
 
