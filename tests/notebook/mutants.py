@@ -6,6 +6,13 @@ from tests.notebook.mutation import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
+        chapter="00_start",
+        file="labs/broker/depth.py",
+        old="        return Depth(messages=answer.message_count,",
+        new="        return Depth(messages=answer.message_count + 1,",
+        told_by='kept = lab.vhost.depth("inbox").messages',
+    ),
+    Mutant(
         chapter="01_work_queues",
         file="labs/patterns/work_queue.py",
         old="channel.basic_consume(queue, on_delivery)",
@@ -90,6 +97,30 @@ MUTANTS: tuple[Mutant, ...] = (
         told_by='print("always once:", *perfect)',
     ),
     Mutant(
+        chapter="08_outbox",
+        file="labs/patterns/outbox.py",
+        old="    channel.confirm_delivery()\n",
+        new="",
+        told_by='print("still waiting in the outbox:"',
+    ),
+    Mutant(
+        chapter="08_outbox",
+        file="labs/patterns/outbox.py",
+        old="                channel.basic_publish(",
+        new=(
+            '                db.execute("UPDATE outbox SET published_at = now() WHERE id = %s", [row_id])\n'
+            "                channel.basic_publish("
+        ),
+        told_by='print("still waiting in the outbox:"',
+    ),
+    Mutant(
+        chapter="09_cover_letter_system",
+        file="labs/store/statements.py",
+        old="AND (status = 'pending' OR (status = 'processing' AND lease_until IS NULL))",
+        new="AND status <> 'failed'",
+        told_by="await deliver_again(lab",
+    ),
+    Mutant(
         chapter="12_failure_drills",
         file="labs/store/outbox.py",
         old="(claimed_until IS NULL OR claimed_until < clock_timestamp())",
@@ -106,5 +137,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 WHERE job_id = %(job_id)s
 """,
         told_by="drill_7.verdict",
+    ),
+    Mutant(
+        chapter="13_mock_interview",
+        file="labs/patterns/routing.py",
+        old="channel.queue_bind(queue, exchange, key,",
+        new="channel.queue_bind(queue, exchange, 'order',",
+        told_by="second.mark(2)",
     ),
 )
