@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from labs.broker import resolve
-from labs.settings import load_settings
-
 
 def broker_url() -> str:
     """The AMQP URL of LAB_AMQP_URL, or of the lab's own broker, which is started if need be.
@@ -12,4 +9,8 @@ def broker_url() -> str:
     Raises:
         BrokerError: there is none; see `labs.broker.resolve`.
     """
+    # Imported here because workers are told the address, and start four times as fast without.
+    from labs.broker import resolve  # noqa: PLC0415
+    from labs.settings import load_settings  # noqa: PLC0415
+
     return resolve(load_settings(), progress=print).amqp_url

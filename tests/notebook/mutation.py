@@ -11,7 +11,7 @@ from typing import Any
 from nbclient.exceptions import CellExecutionError
 
 from labs.notebook import sweep
-from labs.notebook.refresh import joined, kernel_for, read
+from labs.notebook.refresh import FOLDER, joined, kernel_for, read
 from labs.settings import ROOT, Settings
 
 
@@ -39,16 +39,14 @@ class _Noticed(Exception):
 
 
 def copy_with(mutant: Mutant, folder: Path) -> Path:
-    """A copy of package and notebook with the change made; returns the notebook."""
+    """A copy of package and notebooks with the change made; returns the chapter."""
     shutil.copytree(ROOT / "labs", folder / "labs", ignore=shutil.ignore_patterns("__pycache__"))
-    notebook = folder / "notebooks" / f"{mutant.chapter}.ipynb"
-    notebook.parent.mkdir()
-    shutil.copy(ROOT / "notebooks" / notebook.name, notebook)
+    shutil.copytree(FOLDER, folder / "notebooks", ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
     broken = folder / mutant.file
     text = broken.read_text(encoding="utf-8")
     assert text.count(mutant.old) == 1, f"{mutant.file} holds {text.count(mutant.old)} times: {mutant.old}"
     broken.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
-    return notebook
+    return folder / "notebooks" / f"{mutant.chapter}.ipynb"
 
 
 def noticed_in(path: Path, settings: Settings) -> Any | None:

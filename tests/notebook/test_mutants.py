@@ -7,9 +7,14 @@ from pathlib import Path
 import pytest
 
 from labs.broker import Broker
+from labs.notebook.refresh import FOLDER
 from labs.settings import Settings
 from tests.notebook.mutants import MUTANTS
 from tests.notebook.mutation import Mutant, copy_with, noticed_in
+
+
+def test_every_chapter_is_broken_once_at_least() -> None:
+    assert {mutant.chapter for mutant in MUTANTS} == {path.stem for path in FOLDER.glob("*.ipynb")}
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.chapter)
