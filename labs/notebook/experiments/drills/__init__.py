@@ -10,15 +10,18 @@ from labs.llm.dials import Constant
 from labs.notebook.experiments.drills.catalogue import CALM, ELEVENTH, TEN
 from labs.notebook.experiments.drills.drill import Drill, run_drill
 from labs.notebook.experiments.drills.faults import MODEL_MS
+from labs.notebook.experiments.drills.load import Load
 from labs.notebook.experiments.drills.metrics import DASHBOARD, Sample
-from labs.notebook.experiments.drills.outcome import every_letter_told_once
+from labs.notebook.experiments.drills.outcome import drained, every_letter_told_once
 from labs.notebook.experiments.drills.pictures import light
 from labs.notebook.session import Notebook
 
 __all__ = ["Drill", "Drills", "Sample", "dashboard", "every_letter_told_once"]
 
 #: Marks the first sign of a drill.
-_FIRST = "1st "
+_FIRST = "» "
+#: Requests that no picture shows.
+_WARM_UP = 10
 
 
 class Drills:
@@ -40,7 +43,11 @@ class Drills:
             model.set_dials(latency=Constant(ms=MODEL_MS))
 
     async def calm(self) -> Drill:
-        """A drill in which nothing breaks: what calm looks like."""
+        """A drill in which nothing breaks: what calm looks like, once every process has warmed up."""
+        load = Load(self._lab)
+        await load.burst(_WARM_UP)
+        await drained(self._lab, load.requests)
+        await load.close()
         return await run_drill(self._lab, CALM, number=0, delays_ms=self._delays_ms)
 
     async def next(self) -> Drill:

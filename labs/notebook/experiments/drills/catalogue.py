@@ -18,7 +18,7 @@ from labs.notebook.experiments.drills.faults import (
     worker_killed,
 )
 
-CALM = Fault("nothing", "nothing", nothing, ("", "", ""), "", hold_s=0.3, burst=10)
+CALM = Fault("nothing", "nothing", nothing, ("", "", ""), "", hold_s=0.3)
 
 TEN = (
     Fault(
@@ -43,7 +43,7 @@ TEN = (
         relay_killed,
         ("the broker was killed", "the broker has no memory left", "the workers were killed"),
         "no: somebody must start it; then yes",
-        hold_s=0.4,
+        hold_s=0.6,
     ),
     Fault(
         "the broker was killed",
@@ -76,7 +76,6 @@ TEN = (
         ("the workers were killed", "connections were cut", "messages went to the dead-letter queue"),
         "yes, by declaring it again, and by the reconciler",
         hold_s=0.0,
-        burst=40,
     ),
     Fault(
         "the model fails every second call",
@@ -104,4 +103,4 @@ TEN = (
     ),
 )
 
-ELEVENTH = Fault("the relay is frozen", "relay", relay_frozen, ("", "", ""), "no: it needs a watchdog", hold_s=1.9)
+ELEVENTH = Fault("the relay is frozen", "relay", relay_frozen, ("", "", ""), "no: it needs a watchdog", hold_s=2.0)

@@ -145,18 +145,17 @@ async def run_drill(lab: Notebook, fault: Fault, *, number: int, delays_ms: tupl
         watching = asyncio.create_task(_watch(load, sampler))
         asking = asyncio.create_task(load.run(per_second=_PER_SECOND, stop=enough))
         await asyncio.sleep(_CALM_S)
-        bursting = asyncio.create_task(load.burst(fault.burst))
-        manager = fault.inject(Site(lab, lambda: marks.append(clock())))
+        manager = fault.inject(Site(lab, begins=lambda: marks.append(clock()), burst=load.burst_from_thread()))
         await asyncio.to_thread(manager.__enter__)
         await asyncio.sleep(fault.hold_s)
         await asyncio.to_thread(manager.__exit__, None, None, None)
         marks.append(clock())
         await asyncio.sleep(_AFTER_S)
         enough.set()
-        await asyncio.wait([asking, bursting], timeout=_BACK_TIMEOUT_S)
+        await asyncio.wait([asking], timeout=_BACK_TIMEOUT_S)
         outcome = await drained(lab, load.requests)
         await _all_back(sampler, consumers=consumers)
-        for task in (watching, asking, bursting):
+        for task in (watching, asking):
             task.cancel()
     await load.close()
     broke_s, mended_s = marks

@@ -16,8 +16,9 @@ from labs.notebook.experiments.drills.probes import WATCHER
 from labs.notebook.experiments.drills.site import Site
 from labs.systems.cover_letters.topology import GENERATE_QUEUE
 
-#: How long the model takes when all is well, and when it is slow.
+#: How long the model takes when all is well, when it is busy, and when it is slow.
 MODEL_MS = 150.0
+_BUSY_MS = 400.0
 _SLOW_MS = 800.0
 #: For the dashboard to see a burst before anything breaks.
 _SEEN_S = 0.15
@@ -34,7 +35,6 @@ class Fault:
         instead: three things that look alike, from a distance.
         heals: what recovers without anybody's help.
         hold_s: seconds between the two.
-        burst: how many users ask at once just before.
     """
 
     name: str
@@ -43,13 +43,13 @@ class Fault:
     instead: tuple[str, str, str]
     heals: str
     hold_s: float
-    burst: int = 0
 
 
 @contextmanager
 def nothing(site: Site) -> Iterator[None]:
-    """All is well."""
+    """All is well; some users ask at the same moment."""
     site.begins()
+    site.burst(10)
     yield
 
 
@@ -128,11 +128,15 @@ def connections_closed(site: Site) -> Iterator[None]:
 
 @contextmanager
 def queue_deleted(site: Site) -> Iterator[None]:
-    """Somebody deletes the work queue, with confirmed messages in it."""
-    site.wait_for_ready(3)
-    time.sleep(_SEEN_S)
-    site.begins()
-    site.lab.vhost.management.delete_queue(site.lab.vhost.name, GENERATE_QUEUE)
+    """Somebody deletes the work queue, with confirmed messages in it: those of a burst that takes a while."""
+    with site.lab.model as model:
+        model.set_dials(latency=Constant(ms=_BUSY_MS))
+        site.burst(24)
+        site.wait_for_ready(3)
+        time.sleep(_SEEN_S)
+        site.begins()
+        site.lab.vhost.management.delete_queue(site.lab.vhost.name, GENERATE_QUEUE)
+        model.set_dials(latency=Constant(ms=MODEL_MS))
     yield
 
 

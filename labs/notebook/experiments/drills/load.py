@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import httpx
@@ -59,6 +60,11 @@ class Load:
     async def burst(self, count: int) -> None:
         """Make so many requests at once; returns when all are accepted."""
         await asyncio.gather(*(self._ask() for _ in range(count)))
+
+    def burst_from_thread(self) -> Callable[[int], None]:
+        """`burst` for another thread than that of the running loop."""
+        loop = asyncio.get_running_loop()
+        return lambda count: asyncio.run_coroutine_threadsafe(self.burst(count), loop).result()
 
     async def _ask(self) -> None:
         request = Request(time.time())

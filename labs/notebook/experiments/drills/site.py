@@ -32,10 +32,12 @@ class Site:
     Args:
         lab: whose `start` has been called, with a broker and a database of its own.
         begins: to be called by a fault in the moment in which it breaks something.
+        burst: lets so many users ask at once; returns when all have been accepted.
     """
 
     lab: Notebook
     begins: Callable[[], None]
+    burst: Callable[[int], None]
 
     def busy_worker(self) -> Child:
         """A worker that is at a job now.
