@@ -16,7 +16,7 @@ from labs.processes import wait_until
 from labs.programs import hang, report
 
 #: Where a worker is killed, in the order of time for most designs.
-POINTS = ("just received", "before the commit", "after the commit", "before the ack", "after the ack")
+POINTS = ("received", "before commit", "after commit", "before ack", "after ack")
 #: Nobody is killed, but the publisher has sent the message twice.
 TWICE = "sent twice"
 
@@ -31,7 +31,7 @@ class Delivery:
         self._method, properties, self.body = delivery
         self._channel, self.db, self._hang_at = channel, db, hang_at
         self.queue, self.message_id, self.seen = self._method.routing_key, properties.message_id, seen
-        self.reach("just received")
+        self.reach("received")
 
     def reach(self, point: str) -> None:
         """Stand still here, if that was asked for."""
@@ -42,19 +42,19 @@ class Delivery:
         """The effect in a transaction of its own."""
         with self.db.transaction():
             self.effect(self.db, self.body)
-        self.reach("after the commit")
+        self.reach("after commit")
 
     def effect(self, db: Db, body: bytes) -> None:
         """The effect, inside the transaction of whoever calls."""
         pay(db, body)
-        self.reach("before the commit")
+        self.reach("before commit")
 
     def ack(self) -> None:
         """Acknowledge, and know that the broker has it."""
-        self.reach("before the ack")
+        self.reach("before ack")
         self._channel.basic_ack(self._method.delivery_tag)
         self._channel.queue_declare(self.queue, passive=True)  # is answered after the ack was taken in
-        self.reach("after the ack")
+        self.reach("after ack")
 
     def key_exists(self) -> bool:
         return self.db.execute("SELECT FROM handled WHERE message_id = %s", [self.message_id]).rowcount == 1
@@ -100,7 +100,7 @@ def pay_then_key(message: Delivery) -> None:
 
 def key_with_payment(message: Delivery) -> None:
     handle_once(message.db, message.queue, message.message_id, message.effect, message.body)
-    message.reach("after the commit")
+    message.reach("after commit")
     message.ack()
 
 
