@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pika
-from pika.exceptions import ConnectionClosedByBroker
+from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
 
 from labs.broker import depth
 from labs.errors import BrokerRefused
@@ -31,16 +31,18 @@ def fill_one_of_each(url: str) -> list[str]:
 
 
 def _fill(url: str, kind: str) -> bool:
-    """Whether the broker has such queues: RabbitMQ 4.3 refuses a transient one that is not exclusive."""
+    """Whether the broker has such queues: recent ones may refuse (541) a transient queue that is not exclusive."""
     channel = connect(url)
     try:
         channel.queue_declare(kind, **KINDS[kind])
         for message, mode in MESSAGES.items():
             properties = pika.BasicProperties(delivery_mode=mode)
             channel.basic_publish("", kind, message.encode(), properties, mandatory=True)
-    except ConnectionClosedByBroker:
+    except (ChannelClosedByBroker, ConnectionClosedByBroker):
         return False
-    channel.connection.close()
+    finally:
+        if channel.connection.is_open:
+            channel.connection.close()
     return True
 
 
