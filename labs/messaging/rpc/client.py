@@ -104,9 +104,10 @@ class RpcClient:
     async def call(self, queue: str, body: Mapping[str, Any], *, timeout_s: float | None = None) -> dict[str, Any]:
         """Send a request to whoever serves `queue`, and wait for the reply.
 
-        A queue that exists without a server looks like a slow server: the call times out. The request expires at the
-        same moment, so that a server which comes later does no work for a caller who has gone. Repeat a call that got
-        no answer only if doing it twice does no harm.
+        A queue that exists without a server looks like a slow server: the call times out. (`RpcServer`'s queues go
+        away a minute after their last server.) The request expires at the same moment, so that a server which comes
+        later does no work for a caller who has gone. Repeat a call that got no answer only if doing it twice does no
+        harm.
 
         Args:
             queue: of the servers.

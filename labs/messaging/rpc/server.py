@@ -26,7 +26,8 @@ from labs.telemetry import DELIVERIES
 
 log = structlog.get_logger()
 
-#: Gets the request's JSON object, returns the reply's. Raise `RpcError` to answer with an error of your own.
+#: Gets the request's JSON object, returns the reply's. Raise `RpcError` to answer with an error of your own; one that
+#: a call of the handler's raises and that it lets pass is its answer, too.
 Handler = Callable[[dict[str, Any]], Awaitable[Mapping[str, Any]]]
 
 #: Seconds that a connected but silent broker may take to answer when we want to leave.

@@ -35,15 +35,18 @@ def check_server(vhost: VirtualHost, on_question: OnQuestion) -> str:
         channel.queue_declare(_QUEUE, durable=True)
         answers = channel.queue_declare("", exclusive=True).method.queue
         asked = BasicProperties(reply_to=answers, correlation_id="question 7")
-        called = _serve(connection, asked, on_question)
+        try:
+            called = _serve(connection, asked, on_question)
+        except Exception as error:  # the learner's code may do anything
+            return f"Not yet: a good question ends your server: {type(error).__name__}."
         _, properties, body = channel.basic_get(answers, auto_ack=True)
         told = _judged(properties, body, called)
         if told:
             return told
         try:
             called = _serve(connection, BasicProperties(), on_question)
-        except Exception as error:  # the learner's code may do anything
-            return f"Not yet: a question without reply_to ends your server with a {type(error).__name__}."
+        except Exception as error:
+            return f"Not yet: a question without reply_to ends your server: {type(error).__name__}."
         if "basic_ack" not in called:
             return "Not yet: a question without reply_to is never acknowledged, and comes back for ever."
     return "Solved: the right caller gets the answer, a crash leaves the question to others, and nothing circles."
@@ -70,7 +73,7 @@ def _judged(properties: BasicProperties | None, body: bytes | None, called: list
         return "Not yet: the answer has no correlation id of its question. Whose answer is it?"
     if "basic_ack" not in called:
         return "Not yet: the question is never acknowledged: it comes again as soon as this server is gone."
-    if called.index("basic_ack") < called.index("basic_publish"):
+    if "basic_publish" in called[called.index("basic_ack") :]:
         return (
             "Not yet: it acknowledges first. If it dies then, nobody has the question any more, and the caller waits."
         )
