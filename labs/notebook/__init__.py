@@ -1,7 +1,26 @@
 """What notebooks stand on: parts of their own that are gone afterwards, a client, and checkers of exercises."""
 
-from labs.notebook.letters import Answer, CoverLetters
-from labs.notebook.remains import sweep
-from labs.notebook.session import Notebook, notebook
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from labs.notebook.letters import Answer, CoverLetters
+    from labs.notebook.remains import sweep
+    from labs.notebook.session import Notebook, notebook
 
 __all__ = ["Answer", "CoverLetters", "Notebook", "notebook", "sweep"]
+
+_HOMES = {
+    "Answer": "letters",
+    "CoverLetters": "letters",
+    "sweep": "remains",
+    "Notebook": "session",
+    "notebook": "session",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Found when first asked for: the processes of experiments live in this package and need none of it to start.
+    if name not in _HOMES:
+        raise AttributeError(name)
+    return getattr(import_module(f"labs.notebook.{_HOMES[name]}"), name)

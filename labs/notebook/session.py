@@ -81,8 +81,11 @@ class Notebook:
 
     @property
     def amqp_url(self) -> str:
-        """The AMQP URL of this notebook's virtual host."""
-        return self.vhost.amqp_url
+        """The AMQP URL of this notebook's virtual host.
+
+        Without heartbeats: a connection in a kernel can't answer any while its reader thinks.
+        """
+        return f"{self.vhost.amqp_url}?heartbeat=0"
 
     @property
     def database_url(self) -> str:
@@ -112,7 +115,7 @@ class Notebook:
             ValueError: the function can't be imported by another process.
         """
         environment = {f"LAB_{SETTING.upper()}": self._ownership().name}
-        made = Program(function, environment=environment, **{"url": self.amqp_url, **arguments})
+        made = Program(function, environment=environment, **{"url": self.vhost.amqp_url, **arguments})
         self._programs.append(made)
         return made
 
@@ -125,7 +128,7 @@ class Notebook:
         url = self.database_url
         owned = self._ownership()
         settings = {**self._values, SETTING: owned.name}
-        self._stack = Stack(self.amqp_url, url, folder=owned.folder, settings=settings)
+        self._stack = Stack(self.vhost.amqp_url, url, folder=owned.folder, settings=settings)
         return self._stack.start(workers=workers)
 
     @property
