@@ -112,14 +112,18 @@ class Result:
 
 
 Watch = Callable[[Sample], None]
+WatchLatencies = Callable[[dict[str, Histogram]], None]
 
 
-def execute(plan: Plan, url: str, *, watch: Watch = lambda _: None) -> Result:
+def execute(
+    plan: Plan, url: str, *, watch: Watch = lambda _: None, watch_latencies: WatchLatencies | None = None
+) -> Result:
     """Do a run.
 
     Args:
         url: the broker.
         watch: called with each sample, twice a second.
+        watch_latencies: called just before it with the four histograms of the run so far.
 
     Raises:
         RunFailed: it could not begin, or the broker refuses what is published.
@@ -128,16 +132,20 @@ def execute(plan: Plan, url: str, *, watch: Watch = lambda _: None) -> Result:
     run = secrets.randbits(31)
     plan.moments()  # a bad trace is known before a queue is made
     with Queues(url, plan, run=run) as queues, tempfile.TemporaryDirectory() as folder:
-        running = _Running(plan, url, run=run, queues=queues, folder=Path(folder), watch=watch)
+        running = _Running(plan, url, run=run, queues=queues, folder=Path(folder))
+        running.watch, running.watch_latencies = watch, watch_latencies
         with running.processes():
             running.go()
         return running.result()
 
 
 class _Running:
-    def __init__(self, plan: Plan, url: str, *, run: int, queues: Queues, folder: Path, watch: Watch) -> None:
+    watch: Watch
+    watch_latencies: WatchLatencies | None
+
+    def __init__(self, plan: Plan, url: str, *, run: int, queues: Queues, folder: Path) -> None:
         self._plan, self._url, self._run, self._queues = plan, url, run, queues
-        self._folder, self._watch = folder, watch
+        self._folder = folder
         self._producers: list[Worker] = []
         self._consumers: list[Worker] = []
         self._samples: list[Sample] = []
@@ -233,7 +241,9 @@ class _Running:
             if time.monotonic() >= next_s:
                 next_s = time.monotonic() + _SAMPLE_S
                 self._samples.append(self._sample())
-                self._watch(self._samples[-1])
+                if self.watch_latencies is not None:
+                    self.watch_latencies(self._histograms())
+                self.watch(self._samples[-1])
             if not all(worker.is_running for worker in self._consumers):
                 raise RunFailed("a consumer ended in the middle of the run")
             time.sleep(_LOOK_S)
@@ -262,7 +272,7 @@ class _Running:
     def result(self) -> Result:
         """All books compared."""
         integrity = self._integrity()
-        histograms = {name: self._histogram(name) for name in HISTOGRAMS}
+        histograms = self._histograms()
         result = Result(
             plan=self._plan,
             run=self._run,
@@ -309,6 +319,9 @@ class _Running:
             int(np.count_nonzero((books["intended_ns"] >= warm_ns) & (books["outcome"] != Outcome.RETURNED)))
             for books in self._sent.values()
         )
+
+    def _histograms(self) -> dict[str, Histogram]:
+        return {name: self._histogram(name) for name in HISTOGRAMS}
 
     def _histogram(self, name: str) -> Histogram:
         stored = [worker.last[name] for worker in self._all if name in worker.last]

@@ -55,6 +55,14 @@ def test_every_message_of_a_run_is_accounted_for(url: str, vhost: VirtualHost, c
     assert vhost.queues() == [], "its queues are removed"
 
 
+def test_latencies_can_be_watched_and_grow_to_those_of_the_result(url: str) -> None:
+    seen: list[int] = []
+    result = execute(short(), url, watch_latencies=lambda histograms: seen.append(histograms["confirm"].count))
+    assert seen == sorted(seen)
+    assert seen[0] == 0
+    assert seen[-1] == result.histograms["confirm"].count > 0
+
+
 def test_without_consumers_everything_is_left_and_nothing_lost(url: str) -> None:
     result = execute(short(consumers=0), url)
     assert result.integrity.left == result.integrity.confirmed == result.integrity.offered
