@@ -44,10 +44,9 @@ class Drills:
 
     async def calm(self) -> Drill:
         """A drill in which nothing breaks: what calm looks like, once every process has warmed up."""
-        load = Load(self._lab)
-        await load.burst(_WARM_UP)
-        await drained(self._lab, load.requests)
-        await load.close()
+        async with Load(self._lab) as load:
+            await load.burst(_WARM_UP)
+            await drained(self._lab, load.requests)
         return await run_drill(self._lab, CALM, number=0, delays_ms=self._delays_ms)
 
     async def next(self) -> Drill:

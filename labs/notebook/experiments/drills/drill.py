@@ -7,13 +7,13 @@ import contextlib
 import random
 import textwrap
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
 from labs.display import Chart, Table, panels
 from labs.notebook.experiments.drills import metrics
 from labs.notebook.experiments.drills.faults import Fault
-from labs.notebook.experiments.drills.load import Load
+from labs.notebook.experiments.drills.load import ClientsProbe, Load
 from labs.notebook.experiments.drills.metrics import DASHBOARD, Points, Sample, Sign, samples, signs
 from labs.notebook.experiments.drills.outcome import Outcome, drained
 from labs.notebook.experiments.drills.pictures import light
@@ -139,35 +139,45 @@ async def run_drill(lab: Notebook, fault: Fault, *, number: int, delays_ms: tupl
     def clock() -> float:
         return time.monotonic() - began
 
-    load, enough = Load(lab), asyncio.Event()
     consumers = len(lab.stack.of("worker"))
-    with Sampler(probes_of(lab, delays_ms=delays_ms), clock=clock) as sampler:
-        watching = asyncio.create_task(_watch(load, sampler))
-        asking = asyncio.create_task(load.run(per_second=_PER_SECOND, stop=enough))
-        await asyncio.sleep(_CALM_S)
-        manager = fault.inject(Site(lab, begins=lambda: marks.append(clock()), burst=load.burst_from_thread()))
-        await asyncio.to_thread(manager.__enter__)
-        await asyncio.sleep(fault.hold_s)
-        await asyncio.to_thread(manager.__exit__, None, None, None)
-        marks.append(clock())
-        await asyncio.sleep(_AFTER_S)
-        enough.set()
-        await asyncio.wait([asking], timeout=_BACK_TIMEOUT_S)
-        outcome = await drained(lab, load.requests)
-        await _all_back(sampler, consumers=consumers)
-        for task in (watching, asking):
-            task.cancel()
-    await load.close()
+    async with Load(lab) as load:
+        site = Site(lab, begins=lambda: marks.append(clock()), burst=load.burst_from_thread())
+        with Sampler([*probes_of(lab, delays_ms=delays_ms), ClientsProbe(load)], clock=clock) as sampler:
+            async with _users_asking(load):
+                await asyncio.sleep(_CALM_S)
+                async with _broken(fault, site):
+                    await asyncio.sleep(fault.hold_s)
+                marks.append(clock())
+                await asyncio.sleep(_AFTER_S)
+            outcome = await drained(lab, load.requests)
+            await _all_back(sampler, consumers=consumers)
     broke_s, mended_s = marks
     late = [at - began_at - broke_s for at, wait_s in outcome.waits_s() if wait_s > LATE_S]
     return Drill(number, fault, sampler.series, broke_s, mended_s, outcome, max([0.0, *late]))
 
 
-async def _watch(load: Load, sampler: Sampler) -> None:
-    """What the clients themselves know."""
-    while True:
-        sampler.note(metrics.WAITING, load.waiting)
-        await asyncio.sleep(0.1)
+@contextlib.asynccontextmanager
+async def _users_asking(load: Load) -> AsyncIterator[None]:
+    """Users ask for the length of a block; it ends when all have been accepted, or nobody waits for that any more."""
+    enough = asyncio.Event()
+    asking = asyncio.create_task(load.run(per_second=_PER_SECOND, stop=enough))
+    try:
+        yield
+        enough.set()
+        await asyncio.wait([asking], timeout=_BACK_TIMEOUT_S)
+    finally:
+        asking.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _broken(fault: Fault, site: Site) -> AsyncIterator[None]:
+    """Break for the length of a block; in a thread, since it may take seconds, and the users don't wait."""
+    manager = fault.inject(site)
+    await asyncio.to_thread(manager.__enter__)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(manager.__exit__, None, None, None)
 
 
 async def _all_back(sampler: Sampler, *, consumers: int) -> None:

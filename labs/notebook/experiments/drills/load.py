@@ -7,9 +7,14 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 import httpx
 
+from labs.notebook.experiments.drills import metrics
+from labs.notebook.experiments.drills.metrics import Metric
+from labs.notebook.experiments.drills.probes import Figures
 from labs.notebook.session import Notebook
 from labs.stack.demo import sample_application
 
@@ -30,7 +35,7 @@ class Request:
 
 
 class Load:
-    """Makes requests at an even pace; `requests` holds all that were made."""
+    """Makes requests at an even pace; `requests` holds all that were made. A context manager."""
 
     def __init__(self, lab: Notebook) -> None:
         application = sample_application()
@@ -42,6 +47,14 @@ class Load:
             trust_env=False,
         )
         self.requests: list[Request] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
 
     @property
     def waiting(self) -> int:
@@ -81,6 +94,18 @@ class Load:
             else:
                 await asyncio.sleep(_PAUSE_S)
 
-    async def close(self) -> None:
-        """Let the connections go."""
-        await self._http.aclose()
+
+class ClientsProbe:
+    """What the clients themselves know."""
+
+    every_s = 0.1
+    answers: Metric | None = None
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+
+    def look(self) -> Figures:
+        return {metrics.WAITING: self._load.waiting}
+
+    def close(self) -> None:
+        """Nothing to let go."""

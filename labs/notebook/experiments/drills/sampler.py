@@ -38,8 +38,7 @@ class Sampler:
         for thread in self._threads:
             thread.join(_JOIN_TIMEOUT_S)
 
-    def note(self, metric: Metric, value: float) -> None:
-        """Add a point of now; each quantity is noted by one thread."""
+    def _note(self, metric: Metric, value: float) -> None:
         self.series.setdefault(metric.name, []).append((self._clock(), value))
 
     def _run(self, probe: Probe) -> None:
@@ -50,8 +49,8 @@ class Sampler:
             except Unanswered:
                 figures = {}
             if probe.answers is not None:
-                self.note(probe.answers, float(bool(figures)))
+                self._note(probe.answers, float(bool(figures)))
             for metric, value in figures.items():
-                self.note(metric, value)
+                self._note(metric, value)
             self._stop.wait(max(0.0, probe.every_s - (time.monotonic() - started)))
         probe.close()
