@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
-from pika.exceptions import ChannelClosedByBroker
 
 from labs.broker import VirtualHost
 from labs.patterns.work_queue import declare, publish
@@ -60,17 +59,15 @@ def _left_for_others(vhost: VirtualHost, subscribe: Subscribe) -> str:
 
 def _all_done(vhost: VirtualHost, subscribe: Subscribe) -> str:
     done: list[bytes] = []
-    try:
-        _run(vhost, subscribe, done.append)
-    except ChannelClosedByBroker as error:
-        return f"Not yet: the broker closed the channel: {error.reply_text}."
+    if not _run(vhost, subscribe, done.append):
+        return "Not yet: the broker closed the channel. Was a delivery tag acknowledged twice, or one that never came?"
     if done != _TASKS:
         return f"Not yet: it has done {len(done)} of {len(_TASKS)} tasks and waits. What does the broker wait for?"
     return "Solved: nothing is lost in a crash, nothing is hoarded, and every task is done once."
 
 
-def _run(vhost: VirtualHost, subscribe: Subscribe, do: Work) -> None:
-    """Let the learner's worker find three tasks, and end it when it gets no more."""
+def _run(vhost: VirtualHost, subscribe: Subscribe, do: Work) -> bool:
+    """Let the learner's worker find three tasks, and end it when it gets no more; False: the broker threw it out."""
     vhost.management.delete_queue(vhost.name, _QUEUE)
     publish(vhost.amqp_url, _QUEUE, _TASKS)
     done = 0
@@ -88,3 +85,4 @@ def _run(vhost: VirtualHost, subscribe: Subscribe, do: Work) -> None:
         while done > before:
             before = done
             connection.process_data_events(time_limit=1)  # returns as soon as something has come
+        return bool(channel.is_open)
