@@ -22,8 +22,8 @@ IMAGES = ROOT / "docs" / "images"
 #: The README's pictures: file, notebook, how the picture's text begins, and its type.
 PICTURES = (
     ("topology.svg", "09_cover_letter_system.ipynb", "The cover-letter system, live", "image/svg+xml"),
-    ("letter.svg", "09_cover_letter_system.ipynb", "The way of one letter", "image/svg+xml"),
-    ("burst.png", "09_cover_letter_system.ipynb", "30 callers at once", "image/png"),
+    ("crash_grid.svg", "07_idempotent_consumers.ipynb", "How often Ada is paid", "image/svg+xml"),
+    ("retries.png", "06_retries_and_dead_letters.ipynb", "Four attempts of", "image/png"),
 )
 
 _METADATA = {
