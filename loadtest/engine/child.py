@@ -10,6 +10,10 @@ import time
 from typing import Any
 
 
+#: In less, one message more or less would look like a busy or an idle process.
+_LEAST_S = 0.1
+
+
 def tell(event: str, **facts: object) -> None:
     """One line for whoever started us."""
     sys.stdout.write(json.dumps({"event": event, **facts}) + "\n")
@@ -35,17 +39,19 @@ class CpuClock:
 
     def __init__(self) -> None:
         self._cpu_s, self._at_s = _cpu_s(), time.monotonic()
+        self._share = 0.0
 
     @property
     def used_s(self) -> float:
         return _cpu_s() - self._cpu_s
 
     def busy(self) -> float:
-        """Share of one core that was used since the last call."""
+        """Share of one core that was used since the last call, or before that if it was just now."""
         cpu_s, at_s = _cpu_s(), time.monotonic()
-        share = (cpu_s - self._cpu_s) / max(at_s - self._at_s, 1e-9)
-        self._cpu_s, self._at_s = cpu_s, at_s
-        return share
+        if at_s - self._at_s >= _LEAST_S:
+            self._share = (cpu_s - self._cpu_s) / (at_s - self._at_s)
+            self._cpu_s, self._at_s = cpu_s, at_s
+        return self._share
 
 
 def _cpu_s() -> float:

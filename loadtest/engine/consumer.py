@@ -96,6 +96,7 @@ class Consuming:
         self.from_intended, self.from_sent = Histogram(), Histogram()
         self.counts = dict.fromkeys(("received", "redelivered", "corrupt", "foreign"), 0)
         self.errors: list[str] = []
+        self._last_s = 0.0
 
     def run(self, start_ns: int) -> None:
         """Consume until told to stop."""
@@ -141,6 +142,7 @@ class Consuming:
     def _take(self, deliveries: Deliveries) -> None:
         now_ns = time.monotonic_ns()
         ours = self.books.take(deliveries.stamps)
+        self._last_s = (now_ns - self._start_ns) / 1e9
         self.counts["received"] += len(ours)
         self.counts["redelivered"] += deliveries.redelivered
         self.counts["corrupt"] += deliveries.corrupt
@@ -162,6 +164,7 @@ class Consuming:
         tell(
             "tick",
             at_s=(time.monotonic_ns() - self._start_ns) / 1e9,
+            last_s=self._last_s,
             busy=clock.busy(),
             errors=len(self.errors),
             **self.counts,

@@ -1,6 +1,7 @@
 """What the processes of a run have told, put on one clock: each by its own moments, so that sums and rates are exact.
 
-A process tells its totals twice a second, at moments of its own. Between them totals are taken as straight lines.
+A process tells its totals twice a second, at moments of its own. Between them totals are taken as straight lines,
+up to the moment of the last message if the process has told that.
 """
 
 from __future__ import annotations
@@ -62,7 +63,14 @@ def _moments(ticks: Ticks) -> list[float]:
 
 
 def _at(ticks: Ticks, name: str, at_s: Floats) -> Floats:
-    moments, values = [0.0, *_moments(ticks)], [0.0, *(float(tick[name]) for tick in ticks)]
+    moments, values = [0.0], [0.0]
+    for tick in ticks:
+        corner_s = float(tick.get("last_s", tick["at_s"]))
+        if moments[-1] < corner_s < float(tick["at_s"]):
+            moments.append(corner_s)
+            values.append(float(tick[name]))
+        moments.append(float(tick["at_s"]))
+        values.append(float(tick[name]))
     return np.interp(at_s, moments, values)
 
 
