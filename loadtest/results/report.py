@@ -1,0 +1,129 @@
+"""A page about runs that opens anywhere, also without a network: pictures, tables, verdicts, and what was run."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Sequence
+from typing import Any
+
+from labs.display.chart import Chart
+from labs.display.palette import FAINT, INK, PAPER, RULE
+from loadtest.results.plots import plot_latency, plot_timeline
+from loadtest.results.run import Run
+from loadtest.results.verdict import QUANTILES
+from loadtest.results.words import LATENCIES, in_words, little_in_words, shown_ms
+
+_STYLE = f"""
+body {{ font: 15px/1.5 system-ui, 'DejaVu Sans', sans-serif; color: {INK}; background: {PAPER};
+       max-width: 960px; margin: 2rem auto; padding: 0 1rem; }}
+h1 {{ font-size: 1.5rem; }} h2 {{ font-size: 1.15rem; margin-top: 2.5rem; border-top: 1px solid {RULE};
+     padding-top: 1rem; }}
+img {{ max-width: 100%; display: block; margin: 1rem 0; }}
+table {{ border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }}
+th, td {{ padding: .25rem .75rem; border-bottom: 1px solid {RULE}; text-align: right; }}
+th:first-child, td:first-child {{ text-align: left; }}
+p.verdict {{ font-size: 1.1rem; font-weight: 600; }} .faint {{ color: {FAINT}; }}
+pre {{ white-space: pre-wrap; overflow-wrap: anywhere; }}
+"""
+
+
+def report_html(runs: Sequence[Run], *, title: str | None = None, conclusion: str = "", charts: Sequence[Chart] = ()
+                ) -> str:  # fmt: skip
+    """The page.
+
+    Args:
+        runs: those it is about.
+        title: default: the name of the run.
+        conclusion: what all of them together say.
+        charts: pictures of all of them together.
+    """
+    title = title or (runs[0].name if len(runs) == 1 else f"{len(runs)} runs")
+    parts = [f"<h1>{html.escape(title)}</h1>"]
+    if conclusion:
+        parts.append(f'<p class="verdict">{html.escape(conclusion)}</p>'.replace("\n", "<br>"))
+    parts += [_image(chart) for chart in charts]
+    if len(runs) > 1:
+        parts += [_image(plot_latency(*runs))] if len(runs) <= _MOST_CURVES else []
+        parts.append(_overview(runs))
+    for run in runs:
+        parts.append(_run(run, heading=len(runs) > 1))
+    body = "\n".join(parts)
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
+    )
+
+
+#: More of them in one picture tell nothing.
+_MOST_CURVES = 6
+
+
+def _run(run: Run, *, heading: bool) -> str:
+    verdict = run.verdict
+    parts = [f"<h2>{html.escape(run.name)}</h2>"] if heading else []
+    if run.is_partial:
+        parts.append('<p class="verdict">Partial: the run was cut short; these are its results until then.</p>')
+    whole = "Nothing was lost." if run.integrity.is_whole else "NOT WHOLE: messages were lost or changed."
+    parts.append(f'<p class="verdict">{html.escape(verdict["limit"]["text"])}. {whole}</p>')
+    if (objective := verdict["objective"]) is not None:
+        met = "met" if objective["is_met"] else "MISSED"
+        parts.append(f"<p>Objective: p99 from the intended time at most {objective['p99_ms']:g} ms: {met}.</p>")
+    parts += [_image(plot_timeline(run)), _image(plot_latency(run)), _latencies(run)]
+    parts.append(f"<p>Messages: {html.escape(in_words(run))}.</p>")
+    if verdict["little"] is not None:
+        parts.append(f"<p>Little's law: {html.escape(little_in_words(verdict['little']))}.</p>")
+    parts += [f"<p>Error: {html.escape(error)}</p>" for error in verdict["errors"]]
+    return "\n".join([*parts, _manifest(run)])
+
+
+def _image(chart: Chart) -> str:
+    data = base64.b64encode(chart.png).decode()
+    return f'<img alt="{html.escape(chart.text, quote=True)}" src="data:image/png;base64,{data}">'
+
+
+def _latencies(run: Run) -> str:
+    rows = [
+        [label, *(shown_ms(run.verdict["latency"][name][f"{key}_ms"]) for key in [*QUANTILES, "max"])]
+        for name, label in LATENCIES.items()
+    ]
+    return _table(["ms", *QUANTILES, "most"], rows)
+
+
+def _overview(runs: Sequence[Run]) -> str:
+    rows = [
+        [
+            run.name,
+            *(f"{run.verdict['per_s'][name]:,.0f}" for name in ("offered", "confirmed", "received")),
+            *(shown_ms(run.verdict["latency"]["from_intended"][f"{key}_ms"]) for key in ("p50", "p99", "p99.9")),
+            f"{run.integrity.lost:,}",
+            run.verdict["limit"]["by"],
+        ]
+        for run in runs
+    ]
+    head = ["run", "offered /s", "confirmed /s", "received /s", "p50 ms", "p99 ms", "p99.9 ms", "lost", "limited by"]
+    return _table(head, rows)
+
+
+def _manifest(run: Run) -> str:
+    manifest = run.manifest
+    sections: dict[str, dict[str, Any]] = {
+        "Arguments": manifest["arguments"],
+        "Versions": manifest["versions"],
+        "Machine": manifest["machine"],
+        "Broker": manifest["broker"],
+    }
+    lines = [f"started {manifest['started']}, seed {manifest['seed']}"]
+    if manifest["command"]:
+        lines.append(f"command: {' '.join(manifest['command'])}")
+    lines += [
+        f"{name}: " + ", ".join(f"{key} {value}" for key, value in content.items())
+        for name, content in sections.items()
+    ]
+    return '<pre class="faint">' + html.escape("\n".join(lines)) + "</pre>"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
