@@ -13,7 +13,12 @@ import typer
 from loadtest.commands import shared
 
 #: Each command and its place in `loadtest.commands`, in the order of the help.
-_COMMANDS = {"run": "run.run", "report": "report.report"}
+_COMMANDS = {
+    "run": "run.run",
+    "capacity": "capacity.capacity",
+    "compare": "compare.compare_",
+    "report": "report.report",
+}
 
 
 def command_line() -> typer.Typer:

@@ -16,6 +16,8 @@ from loadtest.engine.run import Result
 #: The broker's figures are snapshots, a second old or five: so much apart is no disagreement.
 _SHARE = 0.35
 _MESSAGES = 50.0
+#: Standard errors of a mean of few samples that are still chance.
+_ERRORS = 3.0
 _LEAST_SAMPLES = 3
 
 
@@ -44,9 +46,11 @@ def little_of(result: Result, broker: pd.DataFrame) -> Little | None:
     plan = result.plan
     if len(during) < _LEAST_SAMPLES or not plan.consumers or plan.queue_type == "stream" or math.isnan(waited_ms):
         return None
-    sampled = float((during["messages_ready"] + during["messages_unacknowledged"]).mean())
+    during_messages = during["messages_ready"] + during["messages_unacknowledged"]
+    sampled = float(during_messages.mean())
     # A consumer acknowledges every so many at once: on average half of them are received and not yet acknowledged.
     held = (plan.ack_every - 1) / 2 * max(plan.consumers, plan.queues)
     expected = float(result.rate("received") * waited_ms / 1000 + held)
-    allowed = max(_SHARE * max(sampled, expected), _MESSAGES, held)
+    error = float(during_messages.sem()) * _ERRORS
+    allowed = max(_SHARE * max(sampled, expected), _MESSAGES, held) + error
     return Little(sampled, expected, len(during), abs(sampled - expected) <= allowed)

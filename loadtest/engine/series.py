@@ -92,4 +92,4 @@ def _gained(ticks: Ticks, name: str, start_s: float, end_s: float) -> Histogram:
 def rate(totals: Iterable[float], length_s: float) -> float:
     """Messages per second between two totals."""
     first, last = totals
-    return (last - first) / max(length_s, 1e-9)
+    return float((last - first) / max(length_s, 1e-9))

@@ -55,7 +55,7 @@ def plot_timeline(run: Run, *, title: str | None = None) -> Chart:
 
 def _middles(run: Run) -> NDArray[np.float64]:
     """Rates are those of a stretch, and stand in its middle."""
-    return np.asarray(_ends(run) / 2, np.float64)
+    return np.asarray(run.series["second"] + run.series["length_s"] / 2, np.float64)
 
 
 def _ends(run: Run) -> NDArray[np.float64]:
@@ -201,7 +201,7 @@ def _latency_in_words(found: Found, title: str) -> str:
     return "\n".join(lines)
 
 
-def _folded(title: str, width: int = 96) -> str:
+def _folded(title: str, width: int = 84) -> str:
     words, lines = title.split(), [""]
     for word in words:
         if len(lines[-1]) + len(word) > width:
