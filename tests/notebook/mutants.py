@@ -123,9 +123,9 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         chapter="12_failure_drills",
         file="labs/store/outbox.py",
-        old="(claimed_until IS NULL OR claimed_until < clock_timestamp())",
-        new="claimed_until IS NULL",
-        told_by="drill_2.verdict",
+        old="power(2, LEAST(publishes - 1, 12))",
+        new="power(2, LEAST(publishes + 11, 12))",
+        told_by="drill_3.verdict",
     ),
     Mutant(
         chapter="12_failure_drills",

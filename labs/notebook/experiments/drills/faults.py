@@ -16,9 +16,8 @@ from labs.notebook.experiments.drills.probes import WATCHER
 from labs.notebook.experiments.drills.site import Site
 from labs.systems.cover_letters.topology import GENERATE_QUEUE
 
-#: How long the model takes when all is well, when it is busy, and when it is slow.
+#: How long the model takes when all is well, and when it is slow.
 MODEL_MS = 150.0
-_BUSY_MS = 400.0
 _SLOW_MS = 800.0
 #: For the dashboard to see a burst before anything breaks.
 _SEEN_S = 0.15
@@ -130,9 +129,9 @@ def connections_closed(site: Site) -> Iterator[None]:
 def queue_deleted(site: Site) -> Iterator[None]:
     """Somebody deletes the work queue, with confirmed messages in it: those of a burst that takes a while."""
     with site.lab.model as model:
-        model.set_dials(latency=Constant(ms=_BUSY_MS))
+        model.set_dials(latency=Constant(ms=_SLOW_MS))
         site.burst(24)
-        site.wait_for_ready(3)
+        site.wait_for_ready(6)
         time.sleep(_SEEN_S)
         site.begins()
         site.lab.vhost.management.delete_queue(site.lab.vhost.name, GENERATE_QUEUE)
