@@ -100,9 +100,12 @@ class Plan:
             return recorded[recorded <= self.duration_s * 1e9]
         if self.rate is None:
             return None
-        return times(self._profile(self.rate), duration_s=self.duration_s, arrivals=self.arrivals, seed=self.seed)
+        return times(self.profile(), duration_s=self.duration_s, arrivals=self.arrivals, seed=self.seed)
 
-    def _profile(self, rate: float) -> Profile:
+    def profile(self) -> Profile:
+        """How the rate moves; not for full speed, nor for a trace."""
+        assert self.rate is not None
+        rate = self.rate
         shapes: dict[str, Profile] = {
             "constant": Constant(rate),
             "steps": Steps([rate * share for share in (0.5, 0.75, 1.0, 0.75, 0.5)]),

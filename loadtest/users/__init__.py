@@ -1,0 +1,1 @@
+"""The scenarios: each file is one idea, each user a thin client."""
