@@ -17,7 +17,7 @@ import pika
 import psycopg
 from pika.adapters.blocking_connection import BlockingChannel
 
-from labs.patterns.address import broker_url
+from labs.patterns.address import broker_url, scratch_database_url
 
 QUEUE = "payments"
 SCHEMA = """
@@ -76,7 +76,7 @@ def clumsy_worker(amqp_url: str, database_url: str) -> None:
 
 
 if __name__ == "__main__":
-    urls = broker_url(), os.environ["LAB_DATABASE_URL"]  # of any PostgreSQL: two tables come, and go at the end
+    urls = broker_url(), scratch_database_url()
     queue, database = open_channel(urls[0]), psycopg.connect(urls[1], autocommit=True)
     database.execute(SCHEMA)
     for _ in range(5):
@@ -86,5 +86,4 @@ if __name__ == "__main__":
     worker.join()
     recognised = [is_new for _, is_new in zip(range(5), consume(queue, database), strict=False)].count(False)
     print(f"5 copies, a worker killed: recognised: {recognised}, paid:", *database.execute("TABLE ledger"))
-    database.execute("DROP TABLE ledger, handled")
     queue.queue_delete(QUEUE)

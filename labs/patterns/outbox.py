@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import time
 import uuid
 from typing import Any
@@ -19,7 +18,7 @@ import psycopg
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError, NackError, UnroutableError
 
-from labs.patterns.address import broker_url
+from labs.patterns.address import broker_url, scratch_database_url
 
 QUEUE = "payments"
 SCHEMA = """
@@ -75,7 +74,7 @@ def relay(amqp_url: str, database_url: str, poll_s: float = 1.0) -> None:
 
 
 if __name__ == "__main__":
-    urls = broker_url(), os.environ["LAB_DATABASE_URL"]  # of any PostgreSQL: two tables come, and go at the end
+    urls = broker_url(), scratch_database_url()
     broker, database = open_channel(urls[0]), psycopg.connect(urls[1], autocommit=True)
     database.execute(SCHEMA)
     process = multiprocessing.get_context("spawn").Process(target=relay, args=urls)
@@ -86,5 +85,4 @@ if __name__ == "__main__":
     while relay_batch(broker, database):
         pass
     print("relay killed; orders and published:", *database.execute("SELECT count(*), count(published_at) FROM outbox"))
-    database.execute("DROP TABLE orders, outbox")
     broker.queue_delete(QUEUE)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -19,7 +16,7 @@ from labs.broker import VirtualHost
 from labs.patterns.idempotent import QUEUE, SCHEMA, Db, consume, handle_once, open_channel, pay, publish
 from labs.processes import wait_until
 from labs.programs import Program, hang
-from labs.settings import ROOT
+from tests.patterns.demo import output_of
 
 BODY = b"10 ada"
 DELIVERED_ONCE_MORE = {"before the commit": [True], "before the ack": [False]}
@@ -163,18 +160,5 @@ def test_a_message_without_an_id_is_rejected_and_stops_nobody(
 
 
 def test_the_demo_pays_once_ends_and_leaves_nothing_behind(vhost: VirtualHost, database_url: str) -> None:
-    environment = {
-        **os.environ,
-        "LAB_AMQP_URL": vhost.amqp_url,
-        "LAB_MANAGEMENT_URL": vhost.broker.management_url,
-        "LAB_DATABASE_URL": database_url,
-    }
-    ran = subprocess.run(
-        [sys.executable, "-m", "labs.patterns.idempotent"],
-        env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stderr
-    assert "recognised: 5, paid: (10, 'ada')\n" in ran.stdout
-    assert vhost.queues() == []
-    with psycopg.connect(database_url) as db:
-        assert db.execute("SELECT FROM pg_tables WHERE schemaname = 'public'").rowcount == 0
+    printed = output_of("idempotent", vhost, database_url=database_url)
+    assert "recognised: 5, paid: (10, 'ada')\n" in printed

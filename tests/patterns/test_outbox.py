@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -20,7 +17,7 @@ from labs.broker import VirtualHost
 from labs.patterns.outbox import CLAIM, QUEUE, SCHEMA, open_channel, place_order, relay, relay_batch
 from labs.processes import wait_until
 from labs.programs import Program, hang
-from labs.settings import ROOT
+from tests.patterns.demo import output_of
 
 Db = psycopg.Connection[Any]
 Kill = Callable[[Callable[..., None], str], None]
@@ -222,20 +219,7 @@ def test_a_relay_finds_what_nobody_hinted_at_and_survives_a_lost_connection(
 
 
 def test_the_demo_publishes_every_order_ends_and_leaves_nothing_behind(vhost: VirtualHost, database_url: str) -> None:
-    environment = {
-        **os.environ,
-        "LAB_AMQP_URL": vhost.amqp_url,
-        "LAB_MANAGEMENT_URL": vhost.broker.management_url,
-        "LAB_DATABASE_URL": database_url,
-    }
-    ran = subprocess.run(
-        [sys.executable, "-m", "labs.patterns.outbox"],
-        env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stderr
-    found = re.fullmatch(r"relay killed; orders and published: \((\d+), (\d+)\)\n", ran.stdout)
-    assert found, ran.stdout
+    printed = output_of("outbox", vhost, database_url=database_url)
+    found = re.fullmatch(r"relay killed; orders and published: \((\d+), (\d+)\)\n", printed)
+    assert found, printed
     assert found[1] == found[2]
-    assert vhost.queues() == []
-    with psycopg.connect(database_url) as db:
-        assert db.execute("SELECT FROM pg_tables WHERE schemaname = 'public'").rowcount == 0
