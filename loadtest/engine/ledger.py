@@ -36,14 +36,16 @@ class Sent:
         self.outcome = np.zeros(capacity, np.uint8)
         self._closed = np.zeros(capacity, np.bool_)
         self.count = 0
+        #: How many messages have each outcome, but for `NONE`.
+        self.counts = dict.fromkeys((Outcome.CONFIRMED, Outcome.NACKED, Outcome.RETURNED), 0)
         #: The first message of the present connection: the broker counts its tags from there.
         self._base = 0
         #: Everything of this connection before it is settled.
         self._low = 0
         self.outstanding = 0
 
-    def send(self, intended_ns: NDArray[np.int64], *, at_ns: int) -> NDArray[np.int64]:
-        """Write down messages that go out now; returns their sequence numbers."""
+    def send(self, intended_ns: NDArray[np.int64], *, at_ns: int | NDArray[np.int64]) -> NDArray[np.int64]:
+        """Write down messages that go out, all at one moment or each at its own; returns their sequence numbers."""
         first, self.count = self.count, self.count + len(intended_ns)
         self._make_room(self.count)
         self.intended_ns[first : self.count] = intended_ns
@@ -60,10 +62,17 @@ class Sent:
             last = min(int(numbers[settled.multiple].max()) + 1, self.count)
             upto = np.arange(self._low, max(last, self._low))
             opened.append(upto[self._is_open(upto)])
-        new: NDArray[np.int64] = np.unique(np.concatenate(opened))
         verdict = Outcome.NACKED if settled.nacked else Outcome.CONFIRMED
+        return self._close(np.unique(np.concatenate(opened)), verdict)
+
+    def answered(self, sequences: NDArray[np.int64], outcome: Outcome) -> NDArray[np.int64]:
+        """Write down what became of messages of this connection; returns those that were open until now."""
+        return self._close(np.unique(sequences[self._is_open(sequences)]), outcome)
+
+    def _close(self, new: NDArray[np.int64], outcome: Outcome) -> NDArray[np.int64]:
         kept: NDArray[np.int64] = new[self.outcome[new] == Outcome.NONE]
-        self.outcome[kept] = verdict
+        self.outcome[kept] = outcome
+        self.counts[outcome] += len(kept)
         self._closed[new] = True
         self.outstanding -= len(new)
         while self._low < self.count and self._closed[self._low]:
@@ -73,7 +82,9 @@ class Sent:
 
     def returned(self, sequence: int) -> None:
         """Write down that the broker could not route a message; its ack will come, and confirm nothing."""
-        self.outcome[sequence] = Outcome.RETURNED
+        if self.outcome[sequence] == Outcome.NONE:
+            self.outcome[sequence] = Outcome.RETURNED
+            self.counts[Outcome.RETURNED] += 1
 
     def reconnected(self) -> None:
         """A new connection: the broker counts anew, and what is open stays without an answer."""
@@ -136,9 +147,9 @@ class Books:
         #: Messages of another run: they lay in the queue already.
         self.strange = 0
 
-    def take(self, stamps: Stamps) -> Stamps:
-        """Write down what came; returns what belongs to this run."""
-        ours = stamps["run"] == self._run
+    def take(self, stamps: Stamps) -> NDArray[np.bool_]:
+        """Write down what came; returns which of it belongs to this run."""
+        ours: NDArray[np.bool_] = stamps["run"] == self._run
         if not ours.all():
             self.strange += int(np.count_nonzero(~ours))
             stamps = stamps[ours]
@@ -146,7 +157,7 @@ class Books:
         for producer in np.unique(producers).tolist():
             book = self.received.setdefault(producer, Received.empty())
             book.take(stamps["sequence"][producers == producer])
-        return stamps
+        return ours
 
     def reconnected(self) -> None:
         """A new connection: order is promised within one alone."""

@@ -1,0 +1,108 @@
+"""A consumer's account: what came, how often, in which order, and how long it took; the same for every client."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadtest.engine.child import CpuClock, facts_of, tell, told_to_stop
+from loadtest.engine.deliveries import Deliveries
+from loadtest.engine.histogram import Histogram
+from loadtest.engine.ledger import Books
+from loadtest.engine.plan import Task
+from loadtest.engine.wire import LinkError
+
+#: After so long without a message, what is not yet acknowledged is.
+IDLE_S = 0.05
+_TICK_S = 0.5
+
+
+class Consumption:
+    """Everything that one consumer writes down, whatever its client."""
+
+    def __init__(self, task: Task) -> None:
+        self.task, self.plan = task, task.plan
+        self.books = Books(task.run)
+        self.from_intended, self.from_sent = Histogram(), Histogram()
+        self.counts = dict.fromkeys(("received", "redelivered", "corrupt", "foreign"), 0)
+        self.errors: list[str] = []
+        self._last_s = 0.0
+        self._is_told_to_stop = False
+
+    def begin(self, start_ns: int) -> None:
+        """The load starts at this moment of `time.monotonic_ns`."""
+        self._start_ns = start_ns
+        self._warm_ns = start_ns + int(self.plan.warmup_s * 1e9)
+        self._cpu, self._clock = CpuClock(), CpuClock()
+        self._next_tick_s = time.monotonic() + _TICK_S
+        self._heard_s = time.monotonic()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was told to stop."""
+        return self._is_told_to_stop
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing has come for a while: time to acknowledge the rest."""
+        return time.monotonic() - self._heard_s > IDLE_S
+
+    def take(self, deliveries: Deliveries, *, at_ns: int | NDArray[np.int64] | None = None) -> None:
+        """Write down what has come.
+
+        Args:
+            at_ns: when each of its stamps came; now, if it isn't told.
+        """
+        now_ns = time.monotonic_ns()
+        came_ns = now_ns if at_ns is None else at_ns
+        stamps = deliveries.stamps
+        ours = self.books.take(stamps)
+        self._heard_s, self._last_s = now_ns / 1e9, (now_ns - self._start_ns) / 1e9
+        self.counts["received"] += int(np.count_nonzero(ours))
+        self.counts["redelivered"] += deliveries.redelivered
+        self.counts["corrupt"] += deliveries.corrupt
+        self.counts["foreign"] += deliveries.foreign
+        warm = ours & (stamps["intended_ns"] >= self._warm_ns)
+        self.from_intended.record((came_ns - stamps["intended_ns"])[warm])
+        self.from_sent.record((came_ns - stamps["sent_ns"])[warm])
+
+    def lost(self, error: LinkError) -> None:
+        """A connection is lost: order is promised within one alone."""
+        if str(error) not in self.errors[-1:]:
+            self.errors.append(str(error))
+        self.books.reconnected()
+
+    def tick_if_due(self) -> None:
+        """Tell how far we are, now and then, and hear whether it is enough."""
+        if time.monotonic() >= self._next_tick_s:
+            self._next_tick_s += _TICK_S
+            self._tick()
+            self._is_told_to_stop = told_to_stop()
+
+    def end(self) -> None:
+        """Leave the books in a file, and tell that it is done."""
+        self._tick()
+        received, cpu_s = self.books.received, self._cpu.used_s
+        books: dict[str, Any] = {f"times_{number}": book.times for number, book in received.items()}
+        np.savez(self.task.results, **books)
+        tell(
+            "done",
+            cpu_s=cpu_s,
+            errors=self.errors,
+            strange=self.books.strange,
+            out_of_order=sum(book.out_of_order for book in received.values()),
+        )
+
+    def _tick(self) -> None:
+        tell(
+            "tick",
+            at_s=(time.monotonic_ns() - self._start_ns) / 1e9,
+            last_s=self._last_s,
+            busy=self._clock.busy(),
+            errors=len(self.errors),
+            **self.counts,
+            **facts_of(from_intended=self.from_intended, from_sent=self.from_sent),
+        )
