@@ -11,11 +11,14 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from PIL import Image  # matplotlib brings it
 
 from labs.display.palette import FAINT, INK, PAPER, RULE
 
 _DPI = 160
 _WIDTH_IN = 8.6
+#: Enough for smooth letters, and a third of the bytes: notebooks are read over the network.
+_COLOURS = 64
 #: In the order in which series take them, beside their colours.
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
@@ -74,9 +77,11 @@ def figure(height_in: float, *, title: str, **panels: Any) -> Iterator[tuple[Fig
 
 def finished(drawn: Figure, text: str) -> Chart:
     """The chart as a picture, with its words."""
-    buffer = io.BytesIO()
+    buffer, small = io.BytesIO(), io.BytesIO()
     drawn.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    return Chart(buffer.getvalue(), round(drawn.get_figwidth() * 96), text)
+    with Image.open(buffer) as picture:
+        picture.convert("RGB").quantize(_COLOURS).save(small, "PNG", optimize=True)
+    return Chart(small.getvalue(), round(drawn.get_figwidth() * 96), text)
 
 
 def in_short(value: float) -> str:

@@ -158,7 +158,8 @@ class Notebook:
         if self._stack is not None:
             self._stack.stop()
         if self._own_broker:
-            with contextlib.suppress(BrokerError):  # it may have been left dead, and ends now anyway
+            self.node.kill()  # deleting what is on it would take longer, and nobody needs it any more
+            with contextlib.suppress(BrokerError):
                 self.vhost.close()
         else:
             self.vhost.close()

@@ -13,7 +13,6 @@ from labs.notebook.experiments.drills.faults import MODEL_MS
 from labs.notebook.experiments.drills.load import Load
 from labs.notebook.experiments.drills.metrics import DASHBOARD, Sample
 from labs.notebook.experiments.drills.outcome import drained, every_letter_told_once
-from labs.notebook.experiments.drills.pictures import light
 from labs.notebook.session import Notebook
 
 __all__ = ["Drill", "Drills", "Sample", "dashboard", "every_letter_told_once"]
@@ -70,7 +69,7 @@ class Drills:
             }
             for drill in self.done
         }
-        return light(bars(values, title="For how long users notice", unit="seconds"))
+        return bars(values, title="For how long users notice", unit="seconds")
 
     @property
     def table(self) -> Table:

@@ -16,7 +16,6 @@ from labs.notebook.experiments.drills.faults import Fault
 from labs.notebook.experiments.drills.load import ClientsProbe, Load
 from labs.notebook.experiments.drills.metrics import DASHBOARD, Points, Sample, Sign, samples, signs
 from labs.notebook.experiments.drills.outcome import Outcome, drained
-from labs.notebook.experiments.drills.pictures import light
 from labs.notebook.experiments.drills.probes import probes_of
 from labs.notebook.experiments.drills.sampler import Sampler
 from labs.notebook.experiments.drills.site import Site
@@ -58,9 +57,7 @@ class Drill:
         moved = {sign.metric for sign in self.signs} | {metrics.OLDEST}
         drawn = {metric.name: self.series[metric.name] for metric in DASHBOARD if metric in moved}
         shades = {"the fault": (self.broke_s, self.mended_s)} if self.number else {}
-        return light(
-            panels(drawn, title=f"Drill {self.number}: what broke?" if shades else "All is well", shades=shades)
-        )
+        return panels(drawn, title=f"Drill {self.number}: what broke?" if shades else "All is well", shades=shades)
 
     @property
     def flat(self) -> str:
