@@ -1,16 +1,17 @@
 """Finds the highest rate that meets an objective, as an interval: the highest that held, the lowest that failed.
 
 A step passes if the broker took 99 % of what was offered, its backlog did not grow, the 99th percentile from the
-intended time met the objective, and nothing was lost. One that failed, but not by far, is made once more, since one
-failure may be chance, and would be believed for the rest of the search. What passed at the end of the search must pass again, longer and several times, or the search goes on below it. If the load generator
-itself was the limit, the search ends and says so: that tells nothing of the broker.
+intended time met the objective, and nothing was lost. One that failed, but not by far, is made once more: one failure
+may be chance, and would be believed for the rest of the search. What passed at the end must pass again, longer and
+several times, or the search goes on below it. If the load generator itself was the limit, the search says so: that
+tells nothing of the broker.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from loadtest.engine.verdict import KEPT
@@ -96,6 +97,7 @@ class Capacity:
         high: the lowest rate that failed; None: none did.
         client_bound: the load generator gave up first: the broker can do more than `low`.
         complete: the search came to its end within its time.
+        interrupted: it was ended from outside.
         steps: everything that was tried, in order.
     """
 
@@ -104,10 +106,13 @@ class Capacity:
     client_bound: bool
     complete: bool
     steps: tuple[Step, ...] = field(repr=False)
+    interrupted: bool = False
 
     def __str__(self) -> str:
         if not self.steps:
-            return "nothing was tried: there was no time for a single step"
+            return "nothing was tried: " + (
+                "interrupted" if self.interrupted else "there was no time for a single step"
+            )
         if self.low is None:
             last = self.steps[-1]
             who = "; the load generator was the limit, not the broker" if self.client_bound else ""
@@ -117,7 +122,8 @@ class Capacity:
                 f"at least {self.low:,.0f} messages/s; then the load generator was the limit, not the broker: "
                 "add --producers or --consumers, or another machine"
             )
-        rest = "" if self.complete else " (the time was over before the search was: the interval is wide, or not held)"
+        end = "the search was interrupted" if self.interrupted else "the time was over before the search was"
+        rest = "" if self.complete else f" ({end}: the interval is wide, or not held)"
         if self.high is None:
             return f"at least {self.low:,.0f} messages/s: nothing that was tried failed{rest}"
         return f"between {self.low:,.0f} and {self.high:,.0f} messages/s: the first held, the second failed{rest}"
@@ -128,17 +134,20 @@ Attempt = Callable[[float, float, Phase], Step]
 
 
 def search(attempt: Attempt, goal: Goal, *, time_is_left: Callable[[float], bool] = lambda _: True) -> Capacity:
-    """Bracket, bisect, hold.
+    """Bracket, bisect, hold; interrupted, it gives what is known by then.
 
     Args:
         attempt: tries a rate.
         time_is_left: whether a step of so many seconds may still be begun.
     """
     searching = _Search(attempt, goal, time_is_left)
-    for part in (searching.bracket, searching.bisect, searching.hold):
-        part()
-        if searching.is_over:
-            break
+    try:
+        for part in (searching.bracket, searching.bisect, searching.hold):
+            part()
+            if searching.is_over:
+                break
+    except KeyboardInterrupt:
+        return replace(searching.found(), interrupted=True, complete=False)
     return searching.found()
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from loadtest.engine.histogram import Histogram, merged
 from loadtest.engine.plan import Plan
 from loadtest.intervals import Ratio, ratio_of
 from loadtest.presets import Variant
@@ -88,6 +89,7 @@ class Comparison:
 
     variants: tuple[Variant, ...]
     measured: tuple[Measured, ...] = field(repr=False)
+    interrupted: bool = False
 
     @property
     def findings(self) -> list[Finding]:
@@ -97,12 +99,19 @@ class Comparison:
             self._finding(phase, base.name, other.name)
             for other in others
             for phase in ("speed", "latency")
-            if any(each.phase == phase for each in self.measured)
+            if self.of(base.name, phase) and self.of(other.name, phase)
         ]
 
     def of(self, variant: str, phase: str) -> list[Measured]:
         """Its runs in one phase, in the order of the rounds."""
         return [each for each in self.measured if each.variant == variant and each.phase == phase]
+
+    def merged(self, phase: str) -> dict[str, Histogram]:
+        """Latencies from the intended time by variant, all its runs of a phase together."""
+        return {
+            variant.name: merged(each.run.histograms["from_intended"] for each in self.of(variant.name, phase))
+            for variant in self.variants
+        }
 
     @property
     def warnings(self) -> list[str]:
@@ -139,7 +148,8 @@ class Comparison:
         )
 
     def __str__(self) -> str:
-        return "\n".join([*(str(finding) for finding in self.findings), *self.warnings])
+        end = ["interrupted: only what was done by then is compared"] if self.interrupted else []
+        return "\n".join([*(str(finding) for finding in self.findings), *self.warnings, *end])
 
 
 #: Does one run of a plan under a name.
@@ -147,7 +157,7 @@ Doing = Callable[[Plan, str], Run]
 
 
 def compare(plan: Plan, variants: Sequence[Variant], *, rounds: int, do: Doing) -> Comparison:
-    """Measure all variants, round by round.
+    """Measure all variants, round by round; interrupted, it gives what was measured by then.
 
     Args:
         plan: what they have in common; with a rate there is no phase at full speed.
@@ -160,10 +170,18 @@ def compare(plan: Plan, variants: Sequence[Variant], *, rounds: int, do: Doing) 
     """
     for variant in variants:
         variant.of(plan)
-    measured = list(_phase("speed", plan, variants, rounds, do)) if plan.rate is None else []
-    rate = plan.rate or _common_rate(measured)
-    measured += _phase("latency", plan.with_(rate=rate), variants, rounds, do)
-    return Comparison(tuple(variants), tuple(measured))
+    measured: list[Measured] = []
+    interrupted = False
+    try:
+        if plan.rate is None:
+            for each in _phase("speed", plan, variants, rounds, do):
+                measured.append(each)
+        rate = plan.rate or _common_rate(measured)
+        for each in _phase("latency", plan.with_(rate=rate), variants, rounds, do):
+            measured.append(each)
+    except KeyboardInterrupt:
+        interrupted = True
+    return Comparison(tuple(variants), tuple(measured), interrupted)
 
 
 def _phase(phase: Phase, plan: Plan, variants: Sequence[Variant], rounds: int, do: Doing) -> Iterator[Measured]:

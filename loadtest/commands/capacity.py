@@ -70,14 +70,15 @@ def capacity(
         shared.err.print(f"{where.name}: at most {max_seconds:g} s of search", markup=False, soft_wrap=True)
         trying = _Trying(plan, where, pending, objective_ms=objective_ms, max_seconds=max_seconds)
         found = search(trying, goal, time_is_left=trying.time_is_left)
+        if not trying.runs:
+            raise KeyboardInterrupt
         pending.add_text("capacity.json", json.dumps(facts(found, objective_ms), indent=2))
         pending.add_text("report.html", report_html(trying.runs, title="Capacity", conclusion=str(found)))
-        folder = pending.commit()
-    if as_json:
-        shared.out.print_json(json.dumps({**facts(found, objective_ms), "folder": str(folder)}))
-    else:
-        _show(found, trying.runs)
-        shared.out.print(f"results  {folder}", markup=False, soft_wrap=True)
+        if not as_json:
+            _show(found, trying.runs)
+        shared.tell_folder(pending.commit(), facts(found, objective_ms) if as_json else None)
+    if found.interrupted:
+        raise typer.Exit(shared.INTERRUPTED)
     is_found = found.low is not None and found.complete and not found.client_bound
     raise typer.Exit(shared.FINE if is_found else shared.NOTICE)
 
@@ -102,10 +103,10 @@ class _Trying:
                 plan, self._where, name=name, objective_ms=self._objective_ms, watch=ticker.show,
                 command=shared.command_line(),
             )  # fmt: skip
-        if run.is_partial:
-            raise KeyboardInterrupt
         self.runs.append(run)
         self._pending.add(run, part=name)
+        if run.is_partial:
+            raise KeyboardInterrupt
         step = judged(run, rate=rate, phase=phase, objective_ms=self._objective_ms)
         word = "passed" if step.passed else f"failed: {step.why}" + (" (client-bound)" if step.client_bound else "")
         shared.err.print(
@@ -123,6 +124,7 @@ def facts(found: Capacity, objective_ms: float) -> dict[str, Any]:
         "high_per_s": found.high,
         "client_bound": found.client_bound,
         "complete": found.complete,
+        "partial": found.interrupted,
         "text": str(found),
         "steps": [{**asdict(step), "p99_ms": written(step.p99_ms)} for step in found.steps],
     }
@@ -136,7 +138,7 @@ def _show(found: Capacity, runs: list[Run]) -> None:
         word = "[green]passed[/green]" if step.passed else f"[red]failed[/red]: {step.why}"
         table.add_row(step.phase, f"{step.rate:,.0f}", f"{step.kept:.1%}", shown_ms(written(step.p99_ms)), word)
     shared.out.print(table)
-    held = [run for run, step in zip(runs, found.steps, strict=True) if step.phase == "hold" and step.passed]
+    held = [run for run, step in zip(runs, found.steps, strict=False) if step.phase == "hold" and step.passed]
     if held and (little := held[-1].verdict["little"]) is not None:
         shared.out.print(f"Little's law, in the last run that held: {little_in_words(little)}", soft_wrap=True)
     shared.out.print(f"[bold]capacity[/bold]  {found}", soft_wrap=True)

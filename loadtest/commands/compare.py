@@ -20,6 +20,7 @@ from loadtest.presets import QUESTIONS, variants_of
 from loadtest.results import Pending, Run
 from loadtest.results.compared import plot_compare
 from loadtest.results.folder import RESULTS
+from loadtest.results.plots import plot_latencies
 from loadtest.results.report import report_html
 
 #: What a run costs beyond its load: queues, processes, and the quiet at its end.
@@ -37,7 +38,7 @@ def compare_(
             "classic, quorum, stream, persistent, transient, fast, safe, or sets of key=value,key=value."
         ),
     ],
-    rounds: Annotated[int, typer.Option(min=2, max=50, help="Rounds of each phase; more of them, a finer answer.")] = 5,
+    rounds: Annotated[int, typer.Option(min=3, max=50, help="Rounds of each phase; more of them, a finer answer.")] = 5,
     results: shared.Results = RESULTS,
     as_json: shared.AsJson = False,
 ) -> None:
@@ -64,21 +65,28 @@ def compare_(
         runs = rounds * len(variants) * (2 if plan.rate is None else 1)
         minutes = runs * (plan.duration_s + _BESIDES_S) / 60
         shared.err.print(f"{where.name}: {runs} runs, about {minutes:.0f} min", markup=False, soft_wrap=True)
-        done = compare(plan, variants, rounds=rounds, do=_Doing(where, pending, runs))
+        doing = _Doing(where, pending, runs)
+        done = compare(plan, variants, rounds=rounds, do=doing)
+        if not doing.count:
+            raise KeyboardInterrupt
         pending.add_text("comparison.json", json.dumps(facts(done), indent=2))
-        page = report_html(
-            [each.run for each in done.measured], title=name, conclusion=str(done), charts=[plot_compare(done)]
-        )
-        pending.add_text("report.html", page)
-        folder = pending.commit()
-    if as_json:
-        shared.out.print_json(json.dumps({**facts(done), "folder": str(folder)}))
-    else:
-        shared.out.print(str(done), markup=False, soft_wrap=True)
-        shared.out.print(f"results  {folder}", markup=False, soft_wrap=True)
+        pending.add_text("report.html", _page(done, name))
+        if not as_json:
+            shared.out.print(str(done), markup=False, soft_wrap=True)
+        shared.tell_folder(pending.commit(), facts(done) if as_json else None)
+    if done.interrupted:
+        raise typer.Exit(shared.INTERRUPTED)
     serious = any(not each.run.integrity.is_whole for each in done.measured)
     differ = any(finding.differs for finding in done.findings)
     raise typer.Exit(shared.NOTICE if serious or differ else shared.FINE)
+
+
+def _page(done: Comparison, name: str) -> str:
+    charts = [plot_compare(done)] if done.findings else []
+    if any(each.phase == "latency" for each in done.measured):
+        charts.append(plot_latencies(done.merged("latency"), title="From the intended time, all rounds together"))
+    runs = [each.run for each in done.measured]
+    return report_html(runs, title=name, conclusion=str(done), charts=charts)
 
 
 class _Doing:
@@ -86,18 +94,18 @@ class _Doing:
 
     def __init__(self, where: Place, pending: Pending, runs: int) -> None:
         self._where, self._pending, self._runs = where, pending, runs
-        self._done = 0
+        self.count = 0
 
     def __call__(self, plan: Plan, name: str) -> Run:
         with Ticker(plan) as ticker:
             run = do(plan, self._where, name=name, watch=ticker.show, command=shared.command_line())
+        self.count += 1
+        self._pending.add(run, part=name)
         if run.is_partial:
             raise KeyboardInterrupt
-        self._done += 1
-        self._pending.add(run, part=name)
         rate, p99 = run.verdict["per_s"]["received"], run.quantile_ms("from_intended", 0.99)
         shared.err.print(
-            f"{self._done:3d} of {self._runs}  {name}: {rate:,.0f}/s, p99 {p99:,.3g} ms, {run.verdict['limit']['by']}",
+            f"{self.count:3d} of {self._runs}  {name}: {rate:,.0f}/s, p99 {p99:,.3g} ms, {run.verdict['limit']['by']}",
             markup=False,
             soft_wrap=True,
         )
@@ -112,6 +120,7 @@ def facts(done: Comparison) -> dict[str, Any]:
             {**asdict(finding), "differs": finding.differs, "text": str(finding)} for finding in done.findings
         ],
         "warnings": done.warnings,
+        "partial": done.interrupted,
         "runs": [
             {"name": each.run.name, "variant": each.variant, "phase": each.phase, "round": each.round,
              "per_s": each.per_s, "p99_ms": each.p99_ms if each.p99_ms < float("inf") else None}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,20 +52,13 @@ def run(
             done = do(
                 plan, where, name=name, objective_ms=objective_ms, watch=ticker.show, command=shared.command_line()
             )
+        if not as_json:
+            show_run(shared.out, done)  # before anything is written: a full disk doesn't take it away
         pending.add(done)
         if report:
             pending.add_text("report.html", report_html([done]))
-        folder = pending.commit()
-    _tell(done, folder, as_json=as_json)
+        shared.tell_folder(pending.commit(), run_facts(done) if as_json else None)
     raise typer.Exit(_code(done))
-
-
-def _tell(done: Run, folder: Path, *, as_json: bool) -> None:
-    if as_json:
-        shared.out.print_json(json.dumps({**run_facts(done), "folder": str(folder)}))
-        return
-    show_run(shared.out, done)
-    shared.out.print(f"results  {folder}", markup=False, soft_wrap=True)
 
 
 def _code(done: Run) -> int:

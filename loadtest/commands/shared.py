@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -63,6 +64,14 @@ def interruptible() -> Iterator[None]:
     except KeyboardInterrupt:
         err.print("interrupted: there is no result, and nothing is kept")
         raise typer.Exit(INTERRUPTED) from None
+
+
+def tell_folder(folder: Path, facts: Mapping[str, Any] | None) -> None:
+    """Where the results are: a line for people, or one object with all facts."""
+    if facts is None:
+        out.print(f"results  {folder}", markup=False, soft_wrap=True)
+    else:
+        out.print_json(json.dumps({**facts, "folder": str(folder)}))
 
 
 def command_line() -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 from matplotlib.axes import Axes
 
 from labs.display.chart import MARKERS, Chart, figure, finished, in_short
@@ -36,18 +38,23 @@ def _draw(axes: Axes, row: int, comparison: Comparison, name: str, phase: str) -
     colour, marker = SERIES[row % len(SERIES)], MARKERS[row % len(MARKERS)]
     runs = comparison.of(name, phase)
     values = [run.per_s if phase == "speed" else run.p99_ms for run in runs]
+    if not values:
+        return
     heights = [row + (number % 5 - 2) * 0.07 for number in range(len(values))]
     axes.plot(values, heights, marker, color=colour, markersize=5.5, alpha=0.7, markeredgewidth=0)
     what = "rate" if phase == "speed" else "p99"
     found = [each for each in comparison.findings if each.other_name == name and each.what == what]
-    middle = found[0].other if found else _base(comparison, what)
+    middle = statistics.median(values)
     axes.plot([middle, middle], [row - 0.3, row + 0.3], color=INK, linewidth=2)
     label = in_short(middle) + (_ratio(found[0]) if found else "")
-    axes.annotate(label, (middle, row - 0.32), ha="center", va="bottom", fontsize=8.5, color=INK if found else FAINT)
+    # Words grow towards the middle of the picture, where there is room.
+    ha = "right" if middle > 0.5 * _most(comparison, phase) else "left"
+    axes.annotate(label, (middle, row - 0.32), ha=ha, va="bottom", fontsize=8.5, color=INK if found else FAINT)
 
 
-def _base(comparison: Comparison, what: str) -> float:
-    return next(each.base for each in comparison.findings if each.what == what)
+def _most(comparison: Comparison, phase: str) -> float:
+    runs = [each for each in comparison.measured if each.phase == phase]
+    return max(each.per_s if phase == "speed" else each.p99_ms for each in runs)
 
 
 def _ratio(finding: Finding) -> str:

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from loadtest.engine.histogram import Histogram
 from loadtest.engine.run import Result, Sample
+from loadtest.engine.series import Floats
 from loadtest.sampling import BrokerSample
 
 _RATES = {"offered": "due", "sent": "sent", "confirmed": "confirmed", "received": "received"}
@@ -36,8 +38,12 @@ def series_frame(result: Result) -> pd.DataFrame:
     columns["producer_busy"] = series.busiest("producers", edges[1:])
     columns["consumer_busy"] = series.busiest("consumers", edges[1:])
     columns["blocked_s"] = series.total("blocked_s", edges[1:])
-    columns["is_warmup"] = starts < result.plan.warmup_s
+    columns["phase"] = np.where(starts < result.plan.warmup_s, "warm-up", _after_warmup(result, starts))
     return pd.DataFrame(columns)
+
+
+def _after_warmup(result: Result, starts: Floats) -> NDArray[np.str_]:
+    return np.where(starts < result.plan.duration_s - 1e-9, "load", "drain")
 
 
 def samples_frame(result: Result) -> pd.DataFrame:

@@ -126,7 +126,7 @@ def _name(axes: Axes, what: str, *, legend: bool) -> None:
 def _timeline_in_words(run: Run, title: str) -> str:
     lines = [title]
     for column, (label, _, _) in _RATES.items():
-        values = run.series.loc[~run.series["is_warmup"], column]
+        values = run.series.loc[run.series["phase"] == "load", column]
         if len(values):
             lines.append(f"{label}: median {in_short(float(values.median()))} messages per second")
     most = float(run.series["backlog"].max()) if len(run.series) else 0.0
@@ -154,6 +154,12 @@ def _censored(run: Run, name: str) -> int:
 def _unique(run: Run, runs: Sequence[Run]) -> str:
     same = [each for each in runs if each.name == run.name]
     return run.name if len(same) == 1 else f"{run.name} {run.manifest['started'][11:19]}"
+
+
+def plot_latencies(histograms: Mapping[str, Histogram], *, title: str) -> Chart:
+    """Latencies by name, to the 99.99th percentile: of several runs merged, for example."""
+    styles = [(SERIES[n % len(SERIES)], _DASHES[n % len(_DASHES)]) for n in range(len(histograms))]
+    return _latency_chart({name: (histogram, 0) for name, histogram in histograms.items()}, styles, title)
 
 
 Found = Mapping[str, tuple[Histogram, int]]

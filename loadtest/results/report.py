@@ -46,8 +46,10 @@ def report_html(runs: Sequence[Run], *, title: str | None = None, conclusion: st
     if len(runs) > 1:
         parts += [_image(plot_latency(*runs))] if len(runs) <= _MOST_CURVES else []
         parts.append(_overview(runs))
-    for run in runs:
-        parts.append(_run(run, heading=len(runs) > 1))
+    if len(runs) <= _MOST_CURVES:
+        parts += [_run(run, heading=len(runs) > 1) for run in runs]
+    else:
+        parts.append(_manifest(runs[0]))
     body = "\n".join(parts)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
@@ -55,7 +57,7 @@ def report_html(runs: Sequence[Run], *, title: str | None = None, conclusion: st
     )
 
 
-#: More of them in one picture tell nothing.
+#: More of them in one picture, or one page, tell nothing; each has a folder, and can have a page of its own.
 _MOST_CURVES = 6
 
 
