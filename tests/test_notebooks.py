@@ -122,3 +122,14 @@ def sources(notebook: Any) -> list[str]:
 @pytest.mark.parametrize(("name", "source", "begins", "kind"), PICTURES, ids=[name for name, *_ in PICTURES])
 def test_the_pictures_of_the_readme_are_those_of_the_notebook(name: str, source: str, begins: str, kind: str) -> None:
     assert (IMAGES / name).read_bytes() == picture(read(FOLDER / source), begins=begins, kind=kind)
+
+
+MINUTES = {"ten": 10, "fifteen": 15, "twenty": 20, "twenty-five": 25, "thirty": 30}
+
+
+def test_the_first_chapter_leads_to_all_others_and_says_how_long_each_takes() -> None:
+    path = "\n".join(sources(read(FOLDER / "00_start.ipynb")))
+    for notebook in NOTEBOOKS[1:]:
+        found = re.search(r"\*About ([\w-]+) minutes", read(notebook).cells[0].source)
+        assert found, notebook.name
+        assert re.search(rf"\({notebook.name}\) \| .+ \| {MINUTES[found[1]]} \|", path), notebook.name
