@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import struct
-import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pika
 from pika.exceptions import AMQPError
@@ -38,9 +38,14 @@ def words(error: Exception) -> str:
     return str(inner or error or type(error).__name__)
 
 
-def body(size: int, intended_ns: int) -> bytes:
-    """A body of that many bytes, which goes out now."""
-    return _TIMES.pack(intended_ns, time.monotonic_ns()).ljust(size, b".")
+def without_heartbeats(url: str) -> str:
+    """The same for connections that others make of it, see `connect`."""
+    return urlsplit(url)._replace(query="heartbeat=0").geturl()
+
+
+def body(size: int, intended_ns: int, sent_ns: int) -> bytes:
+    """A body of that many bytes, with its times at the start."""
+    return _TIMES.pack(intended_ns, sent_ns).ljust(size, b".")
 
 
 def times_of(received: bytes) -> tuple[int, int]:

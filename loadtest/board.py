@@ -68,6 +68,7 @@ class Part:
     Args:
         scenario: whose part it is.
         copies: how many times each message is received.
+        lost: copies that are no longer waited for.
         busy: share of a core of whoever does it.
         due: messages that the schedule has asked for by now.
         notes_itself: its counts are of moments of another process.
@@ -79,13 +80,19 @@ class Part:
     sent: int = 0
     confirmed: int = 0
     received: int = 0
+    lost: int = 0
     due: Callable[[], int] = lambda: 0
     limit: tuple[str, str] | None = None
     notes_itself: bool = False
     is_over: bool = False
     latencies: dict[str, Histogram] = field(default_factory=lambda: {name: Histogram() for name in HISTOGRAMS})
     _waiting: dict[str, list[int]] = field(default_factory=dict)
-    _seen: deque[tuple[float, dict[str, int]]] = field(default_factory=lambda: deque(maxlen=64))
+    _seen: list[tuple[float, dict[str, int]]] = field(default_factory=list)
+
+    @property
+    def backlog(self) -> int:
+        """Copies that were sent and are still to be received."""
+        return max(0, self.sent * self.copies - self.received - self.lost)
 
     def record(self, name: str, value_ns: int) -> None:
         """One latency."""
@@ -97,8 +104,11 @@ class Part:
     def note(self, at_s: float) -> None:
         """Remember the counts of this moment, of any clock, for the rates."""
         self._seen.append((at_s, self.counts()))
-        while len(self._seen) > 2 and at_s - self._seen[1][0] >= _LOOK_BACK_S:
-            self._seen.popleft()
+
+    def settle(self) -> None:
+        """The load ends here: what limited it is judged over all of it, without its first second."""
+        gained, length_s = self._gained(1)
+        self.limit = judged(gained, length_s=length_s, copies=self.copies, busy=self.busy())
 
     def counts(self) -> dict[str, int]:
         """Since the start."""
@@ -109,22 +119,29 @@ class Part:
         """How it is doing."""
         self._flush()
         counts = self.counts()
-        gained, length_s = self._gained()
+        gained, length_s = self._gained(self._since())
         return Standing(
             scenario=self.scenario,
             counts=counts,
             per_s={name: 0.0 if self.is_over else count / length_s for name, count in gained.items()},
-            backlog=max(0, counts["sent"] * self.copies - counts["received"]),
+            backlog=self.backlog,
             busy=self.busy(),
             limit=self.limit or judged(gained, length_s=length_s, copies=self.copies, busy=self.busy()),
             is_over=self.is_over,
             latencies=self.latencies,
         )
 
-    def _gained(self) -> tuple[dict[str, int], float]:
-        if len(self._seen) < 2:
+    def _since(self) -> int:
+        """The first of the moments that count as the last few seconds."""
+        first = len(self._seen) - 1
+        while first > 0 and self._seen[-1][0] - self._seen[first][0] < _LOOK_BACK_S:
+            first -= 1
+        return first
+
+    def _gained(self, since: int) -> tuple[dict[str, int], float]:
+        if len(self._seen) < since + 2:
             return dict.fromkeys(COUNTS, 0), 1e-9
-        (first_s, first), (last_s, last) = self._seen[0], self._seen[-1]
+        (first_s, first), (last_s, last) = self._seen[since], self._seen[-1]
         return {name: last[name] - first[name] for name in COUNTS}, max(last_s - first_s, 1e-9)
 
     def _flush(self) -> None:

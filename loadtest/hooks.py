@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Sequence
 
 import gevent
-from locust import events, runners
+from locust import User, events, runners
 from locust.env import Environment
 
 from loadtest import arguments
@@ -18,19 +18,24 @@ from loadtest.load import Load
 _REPORT_S = 1.0
 
 
-def install() -> None:
-    """Listen to Locust; call it once, from the locustfile."""
+def install(*, unnamed: Sequence[type[User]]) -> None:
+    """Listen to Locust; call it once, from the locustfile.
+
+    Args:
+        unnamed: the scenarios that run if none is named.
+    """
     # What pika would warn of is in our own lines, and httpx tells of every request.
     for name, level in {"pika": logging.CRITICAL, "httpx": logging.WARNING}.items():
         logging.getLogger(name).setLevel(level)
     runners.WORKER_REPORT_INTERVAL = _REPORT_S
     events.init_command_line_parser.add_listener(arguments.add)
-    events.init.add_listener(_on_init)
+    events.init.add_listener(lambda environment, **_: _on_init(environment, unnamed))
 
 
-def _on_init(environment: Environment, **_: Any) -> None:
+def _on_init(environment: Environment, unnamed: Sequence[type[User]]) -> None:
     load = Load(environment)
     if not load.is_worker:
+        load.choose(unnamed)
         load.look()
     hear = environment.events
     hear.test_start.add_listener(lambda **_: load.begin())

@@ -8,10 +8,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gevent
+from gevent.lock import RLock
+from locust import User
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
@@ -40,6 +43,7 @@ class Load:
         self.scenarios: dict[type, Scenario] = {}
         self.url = ""
         self._is_failed = self._is_ending = False
+        self._making = RLock()
         loads[environment] = self
 
     @property
@@ -73,13 +77,28 @@ class Load:
         """Before anything begins: whether arguments make sense and a broker is there; ends the process if not."""
         try:
             arguments.check(self.options)
-            self._find_broker()
+            if self._needs_broker():
+                self._find_broker()
         except (PlanError, LabError) as error:
             logger.error(str(error))  # noqa: TRY400 - one line, no traceback
             sys.exit(1)
 
     def _find_broker(self) -> None:
         self.url = self.url or resolve(load_settings(), progress=logger.info).amqp_url
+
+    def _needs_broker(self) -> bool:
+        return any(each.scenario_class.needs_broker for each in self.environment.user_classes)  # type: ignore[attr-defined]
+
+    def choose(self, unnamed: Sequence[type[User]]) -> None:
+        """Leave out what nobody has asked for; the web page lets one pick."""
+        if self.options.user_classes:
+            return
+        self.environment.user_classes = list(unnamed)
+        if self.environment.web_ui is not None:
+            self.environment.web_ui.userclass_picker_is_active = True
+        else:
+            names = ", ".join(each.__name__ for each in unnamed)
+            logger.info("no scenario is named, so these run: %s; --list names all", names)
 
     def begin(self) -> None:
         """A test begins: queues are made, consumers started."""
@@ -88,18 +107,26 @@ class Load:
         try:
             if not self.is_worker:
                 arguments.check(self.options)
-            if not self.is_master:
+            if not self.is_master and self._needs_broker():
                 self._find_broker()
-                self._prepare()
-        except (PlanError, LabError, ScenarioFailed) as error:
+        except (PlanError, LabError) as error:
             self.fail(str(error))
 
-    def _prepare(self) -> None:
-        for user_class in self.environment.user_classes:
-            made: Scenario = user_class.scenario_class(self, user_class)  # type: ignore[attr-defined]
-            made.prepare()
-            self.scenarios[user_class] = made
-            self.board.parts.extend(made.parts)
+    def scenario_of(self, user_class: Any) -> Scenario | None:
+        """What users of this class share here, made ready for the first of them; None if the load has failed."""
+        with self._making:  # several users begin at once, and wait for the first
+            if user_class not in self.scenarios and not self._is_failed:
+                try:
+                    self._prepare(user_class)
+                except (PlanError, LabError, ScenarioFailed) as error:
+                    self.fail(str(error))
+            return None if self._is_failed else self.scenarios[user_class]
+
+    def _prepare(self, user_class: Any) -> None:
+        made: Scenario = user_class.scenario_class(self, user_class)
+        made.prepare()
+        self.scenarios[user_class] = made
+        self.board.parts.extend(made.parts)
 
     def wind_down(self) -> None:
         """Before users are stopped: what is under way arrives, and a master hears of it."""

@@ -7,10 +7,12 @@ is seen in all latencies that it delays. The schedule has no end; its shape begi
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import gevent
 import numpy as np
 from locust.exception import StopUser
+from numpy.typing import NDArray
 
 from loadtest.engine.plan import Plan
 from loadtest.engine.schedule import Times
@@ -69,6 +71,7 @@ class Pace:
         """The next stretch of `duration_s`."""
         total = float(self._due[-1])
         done = self._rounds * total
+        counts: NDArray[np.floating[Any]]
         if self._is_random:
             random = np.random.default_rng((*self._seed, self._rounds))
             counts = np.sort(random.uniform(0, total, random.poisson(total)))

@@ -24,6 +24,7 @@ from loadtest.amqp import connect, words
 from loadtest.board import Part
 from loadtest.engine.plan import Plan
 from loadtest.pacing import Pace
+from loadtest.stats import Row
 
 if TYPE_CHECKING:
     from loadtest.load import Load
@@ -55,6 +56,9 @@ class Scenario:
 
     #: Seconds that what is under way has to arrive, once no more is sent.
     drain_s: ClassVar[float] = 10.0
+    needs_broker: ClassVar[bool] = True
+    #: The requests that sending and arriving count as, in Locust's table.
+    kinds: ClassVar[tuple[str, ...]] = ("publish", "done")
 
     def __init__(self, load: Load, user_class: type[User]) -> None:
         self.load = load
@@ -84,6 +88,10 @@ class Scenario:
             raise ScenarioFailed(f"{self.title} needs a rate: full speed is for Firehose")
         self.part = Part(self.title, busy=self.load.busy, due=self._due)
         self.parts = [self.part]
+        self.make()
+
+    def make(self) -> None:
+        """Connect to the broker and declare."""
         try:
             with contextlib.closing(connect(self.url, self.name)) as connection:
                 self.declare(connection.channel())
@@ -137,13 +145,21 @@ class Scenario:
             context={},
         )
 
-    def sent(self, intended_ns: int, sent_ns: int) -> None:
-        """A message was sent and confirmed just now."""
+    def departed(self, intended_ns: int, sent_ns: int) -> None:
+        """A message goes now."""
         self.part.sent += 1
-        self.part.confirmed += 1
         if self.is_warm(intended_ns):
             self.part.record("send_delay", sent_ns - intended_ns)
+
+    def confirmed(self, intended_ns: int, sent_ns: int) -> None:
+        """A message was confirmed just now."""
+        self.part.confirmed += 1
+        if self.is_warm(intended_ns):
             self.part.record("confirm", time.monotonic_ns() - sent_ns)
+
+    def lost(self) -> None:
+        """A message is no longer waited for: it failed."""
+        self.part.lost += self.part.copies
 
     def received(self, intended_ns: int, sent_ns: int) -> None:
         """A message has arrived just now, or its answer has."""
@@ -157,16 +173,26 @@ class Scenario:
         """No more is due; what is due is sent, and what is under way arrives, or fails here and now."""
         if self._is_over:
             return
+        for part in self.parts:
+            part.settle()
         for pace in self._paces:
             pace.end()
         wait_until(self.is_idle, timeout_s=self.drain_s)
         self._is_over = True
         for part in self.parts:
             part.is_over = True
+        self._account()
 
     def is_idle(self) -> bool:
         """Whether all that is due was sent and has arrived."""
-        return self.part.sent >= self._due() and self.part.received >= self.part.sent * self.part.copies
+        return self.part.sent >= self._due() and not self.part.backlog
+
+    def _account(self) -> None:
+        """What has not come by now failed."""
+        stats = self.load.environment.stats
+        unsent, missing = self.part.counts()["due"] - self.part.sent, self.part.backlog
+        Row(stats, method=self.kinds[0], name=self.title, size=0).fail(unsent, "not sent in time")
+        Row(stats, method=self.kinds[-1], name=self.title, size=0).fail(missing, "did not come in time")
 
     def close(self) -> None:
         """Stop the consumers, remove what was made."""

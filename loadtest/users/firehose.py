@@ -21,6 +21,8 @@ class FirehoseScenario(Scenario):
     #: More would be a slip: `--users` is meant for the other scenarios.
     most_runs: ClassVar[int] = 4
 
+    kinds = ("publish", "deliver")
+
     def prepare(self) -> None:
         self.runs: list[EngineRun] = []
 
@@ -54,7 +56,7 @@ class Firehose(User):
     @task
     def engine(self) -> None:
         """The whole run."""
-        scenario = load_of(self.environment).scenarios.get(type(self))
+        scenario = load_of(self.environment).scenario_of(type(self))
         run = scenario.run() if isinstance(scenario, FirehoseScenario) else None
         if run is not None:
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import ClassVar
 
 import gevent
@@ -21,31 +22,42 @@ class ScheduledUser(User):
     scenario_class: ClassVar[type[Scenario]] = Scenario
 
     def on_start(self) -> None:
-        scenario = load_of(self.environment).scenarios.get(type(self))
+        self.connection: pika.BlockingConnection | None = None
+        self._is_open = False
+        scenario = load_of(self.environment).scenario_of(type(self))
         if scenario is None:
             raise StopUser  # the load could not begin
         self.scenario = scenario
-        self.connection: pika.BlockingConnection | None = None
+        with contextlib.suppress(AMQPError, OSError):  # the first message will see that
+            self._reopen()
         self.pace = scenario.pace()
 
     @task
     def message(self) -> None:
         """The next message of the schedule."""
         intended_ns = self.pace.wait()
+        sent_ns = time.monotonic_ns()
+        self.scenario.departed(intended_ns, sent_ns)
         try:
-            if self.connection is None:
-                self.open()
-            self.send(intended_ns)
+            if not self._is_open:
+                self._reopen()
+            self.send(intended_ns, sent_ns)
         except (AMQPError, OSError) as error:
-            self.scenario.fire("publish", intended_ns, error=error)
+            self.scenario.lost()
+            self.scenario.fire(self.scenario.kinds[0], intended_ns, error=error)
+            self._is_open = False
             self.close()
             gevent.sleep(RECONNECT_S)
 
-    def open(self) -> None:
-        """Connect; called before the first message, and after a lost connection."""
+    def _reopen(self) -> None:
+        self.open()
+        self._is_open = True
 
-    def send(self, intended_ns: int) -> None:
-        """Send one message and wait for its confirm or answer."""
+    def open(self) -> None:
+        """Connect; called at the start, and after a lost connection."""
+
+    def send(self, intended_ns: int, sent_ns: int) -> None:
+        """Send one message, now, and wait for its confirm or answer."""
         raise NotImplementedError
 
     def close(self) -> None:

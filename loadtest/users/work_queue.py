@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from typing import Any
 
 from loadtest.amqp import body, connect, consume, declare_queue, properties, times_of
@@ -43,9 +42,9 @@ class WorkQueue(ScheduledUser):
         self.channel = self.connection.channel()
         self.channel.confirm_delivery()
 
-    def send(self, intended_ns: int) -> None:
+    def send(self, intended_ns: int, sent_ns: int) -> None:
         plan = self.scenario.plan
-        task, sent_ns = body(plan.size, intended_ns), time.monotonic_ns()
+        task = body(plan.size, intended_ns, sent_ns)
         self.channel.basic_publish("", self.queue, task, properties(plan), mandatory=True)
-        self.scenario.sent(intended_ns, sent_ns)
+        self.scenario.confirmed(intended_ns, sent_ns)
         self.scenario.fire("publish", intended_ns, length=len(task))
