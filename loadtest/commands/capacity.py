@@ -20,6 +20,7 @@ from loadtest.engine.plan import Plan
 from loadtest.place import Place, place
 from loadtest.results import Pending, Run
 from loadtest.results.folder import RESULTS
+from loadtest.results.plots import plot_capacity
 from loadtest.results.report import report_html
 from loadtest.results.verdict import written
 from loadtest.results.words import little_in_words, shown_ms
@@ -73,7 +74,9 @@ def capacity(
         if not trying.runs:
             raise KeyboardInterrupt
         pending.add_text("capacity.json", json.dumps(facts(found, objective_ms), indent=2))
-        pending.add_text("report.html", report_html(trying.runs, title="Capacity", conclusion=str(found)))
+        curve = plot_capacity(found, objective_ms=objective_ms)
+        page = report_html(trying.runs, title="Capacity", conclusion=str(found), charts=[curve])
+        pending.add_text("report.html", page)
         if not as_json:
             _show(found, trying.runs)
         shared.tell_folder(pending.commit(), facts(found, objective_ms) if as_json else None)

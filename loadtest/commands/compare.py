@@ -18,9 +18,8 @@ from loadtest.engine.plan import Plan
 from loadtest.place import Place, place
 from loadtest.presets import QUESTIONS, variants_of
 from loadtest.results import Pending, Run
-from loadtest.results.compared import plot_compare
 from loadtest.results.folder import RESULTS
-from loadtest.results.plots import plot_latencies
+from loadtest.results.plots import plot_compare, plot_latencies
 from loadtest.results.report import report_html
 
 #: What a run costs beyond its load: queues, processes, and the quiet at its end.

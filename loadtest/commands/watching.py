@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +14,8 @@ from loadtest.engine.plan import Plan
 from loadtest.engine.run import Sample
 
 _LOG_EVERY_S = 5.0
+#: Rates are those of the last so many samples: processes tell theirs at moments of their own.
+_SMOOTHED = 4
 
 
 class Ticker:
@@ -21,7 +24,7 @@ class Ticker:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._live = Live(console=shared.err, transient=True, auto_refresh=False) if shared.err.is_terminal else None
-        self._before: Sample | None = None
+        self._seen: deque[Sample] = deque(maxlen=_SMOOTHED)
         self._logged_s = 0.0
 
     def __enter__(self) -> Self:
@@ -38,7 +41,7 @@ class Ticker:
     def show(self, sample: Sample) -> None:
         """Show one sample."""
         line = self._line(sample)
-        self._before = sample
+        self._seen.append(sample)
         if self._live is not None:
             self._live.update(Text(line), refresh=True)
         elif sample.at_s >= self._logged_s + _LOG_EVERY_S:
@@ -46,7 +49,7 @@ class Ticker:
             shared.err.print(line, markup=False, soft_wrap=True)
 
     def _line(self, sample: Sample) -> str:
-        before = self._before
+        before = self._seen[0] if self._seen else None
         length_s = sample.at_s - before.at_s if before is not None else 0.0
         rates = {
             name: (getattr(sample, name) - getattr(before, name)) / length_s if length_s > 0 else 0.0

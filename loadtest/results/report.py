@@ -9,8 +9,9 @@ from typing import Any
 
 from labs.display.chart import Chart
 from labs.display.palette import FAINT, INK, PAPER, RULE
-from loadtest.results.plots import plot_latency, plot_timeline
+from loadtest.results.latency import plot_latency
 from loadtest.results.run import Run
+from loadtest.results.timeline import plot_timeline
 from loadtest.results.verdict import QUANTILES
 from loadtest.results.words import LATENCIES, in_words, little_in_words, shown_ms
 

@@ -42,3 +42,13 @@ def little_in_words(little: dict[str, Any]) -> str:
         f"the broker held {little['sampled']:,.0f} messages on average ({little['samples']} samples of its own), "
         f"rate times time says {little['expected']:,.0f}: {verdict}"
     )
+
+
+def folded(title: str, *, width: int = 84) -> str:
+    """A title in lines that fit over a picture."""
+    words, lines = title.split(), [""]
+    for word in words:
+        if len(lines[-1]) + len(word) > width:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return "\n".join(lines)

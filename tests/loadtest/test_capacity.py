@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from loadtest.capacity import Capacity, Goal, Phase, Step, judged, search
 from loadtest.results import Run
+from loadtest.results.plots import plot_capacity
 
 MakeRun = Callable[..., Run]
 GOAL = Goal(start=1000, least=10, most=1_000_000, precision=0.1, step_s=5, hold_s=20, repeats=2)
@@ -113,3 +114,11 @@ def test_a_failure_of_the_client_is_no_failure_of_the_broker(a_run: MakeRun) -> 
     made = judged(a_run(received=500.0, limit="client"), rate=1000, phase="bisect", objective_ms=50)
     assert made.client_bound
     assert isinstance(search(lambda rate, _, phase: dataclasses.replace(made, rate=rate), GOAL), Capacity)
+
+
+def test_the_picture_says_what_every_step_gave() -> None:
+    found = search(broker(3000), GOAL)
+    text = plot_capacity(found, objective_ms=50).text
+    assert f"Capacity: {found}" in text
+    assert "bracket 4,000/s: the backlog grew" in text
+    assert "bracket 2,000/s: passed" in text
