@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 import sys
 
-from loadtest.engine import consumer, publisher
 from loadtest.engine.plan import Task
 
+#: By client, and by what the process does; one that isn't asked for is not loaded.
+WORK = {
+    "engine": {"produce": "publisher:main", "consume": "consumer:main"},
+    "pika": {"produce": "stock_pika:produce", "consume": "stock_pika:receive"},
+    "aio-pika": {"produce": "stock_aio_pika:produce", "consume": "stock_aio_pika:receive"},
+}
+
 if __name__ == "__main__":
-    work = {"produce": publisher.main, "consume": consumer.main}[sys.argv[1]]
-    work(Task.from_dict(json.loads(sys.stdin.readline())))
+    task = Task.from_dict(json.loads(sys.stdin.readline()))
+    pkgutil.resolve_name(f"loadtest.engine.{WORK[task.plan.client][sys.argv[1]]}")(task)

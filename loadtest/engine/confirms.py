@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from loadtest.engine import stamps
 from loadtest.engine.frames import ACK, BODY, HEAD, HEADER, HEARTBEAT, METHOD, NACK, RETURN, Frame, decoded, frames
-from loadtest.engine.stamps import STAMP
 from loadtest.engine.wire import Inbox
 
 #: Every ack has this length: frame head, class and method, delivery tag, the flag `multiple`, end mark.
@@ -83,7 +82,7 @@ class ConfirmReader:
             return None
         if found.kind == BODY:
             method, self._returning = self._returning, None
-            return None if method is None else Returned(_sequence(found.payload), method.reply_text)
+            return None if method is None else Returned(stamps.sequence_of(found.payload), method.reply_text)
         if found.method == RETURN:
             self._returning = decoded(found)
             return None
@@ -112,10 +111,3 @@ def _settled(found: Frame) -> Settled:
     tag = int.from_bytes(found.payload[4:12], "big")
     multiple = bool(found.payload[12] & 1)
     return Settled(np.array([tag], np.int64), np.array([multiple]), nacked=found.method == NACK)
-
-
-def _sequence(payload: memoryview) -> int | None:
-    if len(payload) < stamps.SIZE:
-        return None
-    found = np.frombuffer(payload[: stamps.SIZE], STAMP)
-    return int(found["sequence"][0]) if stamps.is_whole(found)[0] else None

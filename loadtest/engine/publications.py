@@ -59,6 +59,11 @@ class Publications:
         self._next_tick_s = time.monotonic() + _TICK_S
 
     @property
+    def has_schedule(self) -> bool:
+        """Whether messages have times of their own; else they go as fast as they can."""
+        return self._moments is not None
+
+    @property
     def is_over(self) -> bool:
         """Whether there is no point in going on: the drain's time is over too, or it was refused."""
         return self.refused is not None or time.monotonic_ns() >= self._last_ns

@@ -5,6 +5,7 @@ A check word over all of it, and a filler that both sides know, make any change 
 
 from __future__ import annotations
 
+import struct
 from functools import lru_cache
 from typing import Any
 
@@ -30,6 +31,8 @@ SIZE: int = STAMP.itemsize
 Stamps = NDArray[Any]
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
+_FACTOR, _WORD = int(_SPREAD), (1 << 64) - 1
+_PACKED = struct.Struct("<IIQqqqQ")
 
 
 def stamp(
@@ -45,6 +48,21 @@ def stamp(
     made["sent_ns"] = sent_ns
     made["check"] = check(made)
     return made
+
+
+def packed(*, run: int, producer: int, sequence: int, intended_ns: int, sent_ns: int) -> bytes:
+    """The stamp of a message that goes alone: the same bytes as `stamp` makes, sooner than an array of one."""
+    word = (sequence * _FACTOR & _WORD) ^ intended_ns
+    word = (word + sent_ns) * _FACTOR & _WORD
+    return _PACKED.pack(MAGIC, producer, run, sequence, intended_ns, sent_ns, word ^ run ^ producer)
+
+
+def sequence_of(body: bytes | memoryview) -> int | None:
+    """The number of a message by its body; None if it isn't one of ours, or was changed."""
+    if len(body) < SIZE:
+        return None
+    found = np.frombuffer(body[:SIZE], STAMP)
+    return int(found["sequence"][0]) if is_whole(found)[0] else None
 
 
 def check(stamps: Stamps) -> NDArray[np.uint64]:
