@@ -11,7 +11,7 @@ import gevent
 from locust import User, events, runners
 from locust.env import Environment
 
-from loadtest import arguments
+from loadtest import arguments, broker_tab
 from loadtest.load import Load
 
 #: Seconds between two reports of a worker: Locust's own three would show the last but one moment.
@@ -36,6 +36,7 @@ def _on_init(environment: Environment, unnamed: Sequence[type[User]]) -> None:
     load = Load(environment)
     if not load.is_worker:
         load.choose(unnamed)
+    if not (load.is_worker or load.is_master):
         load.look()
     hear = environment.events
     hear.test_start.add_listener(lambda **_: load.begin())
@@ -48,4 +49,6 @@ def _on_init(environment: Environment, unnamed: Sequence[type[User]]) -> None:
     if load.is_master:
         hear.worker_report.add_listener(lambda client_id, data: load.board.hear(client_id, data.get("load", [])))
         load.runner.register_message("load_failed", lambda msg, **_: load.fail(msg.data["reason"]))
+    if environment.web_ui is not None:
+        broker_tab.add(environment.web_ui, load.board, base_path=load.options.web_base_path)
     gevent.spawn(load.watch)

@@ -74,7 +74,10 @@ class Load:
         return float(self.runner.current_cpu_usage) / 100
 
     def look(self) -> None:
-        """Before anything begins: whether arguments make sense and a broker is there; ends the process if not."""
+        """Before anything begins: whether arguments make sense and a broker is there; ends the process if not.
+
+        A master looks when a test begins: it must be there to send its workers home.
+        """
         try:
             arguments.check(self.options)
             if self._needs_broker():
@@ -107,7 +110,7 @@ class Load:
         try:
             if not self.is_worker:
                 arguments.check(self.options)
-            if not self.is_master and self._needs_broker():
+            if self._needs_broker():
                 self._find_broker()
         except (PlanError, LabError) as error:
             self.fail(str(error))

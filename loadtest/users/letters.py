@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 
 from gevent.pool import Group
 from locust import FastHttpUser
-from locust.env import Environment
 from locust.event import EventHook
 
 from labs.service.tokens import make_token
@@ -27,7 +26,9 @@ from loadtest.users.scheduled import ScheduledUser
 PATH = "/api/cover-letter"
 _TIMEOUT_S = 5.0
 #: So many people ask for letters, in turn: the service limits how often each may.
-_PEOPLE = 2000
+_PEOPLE = 1000
+#: Of whom no other user of the lab is one.
+_FIRST_PERSON = 10**9
 
 
 class LettersScenario(Scenario):
@@ -39,7 +40,9 @@ class LettersScenario(Scenario):
         super().__init__(load, user_class)
         self.url_of_service = load.environment.host or service_url()
         self._settings = load_settings()
-        first = 10**9 + secrets.randbelow(10**6) * _PEOPLE
+        #: Those under way: they outlive the user who has asked for them.
+        self.letters = Group()
+        first = _FIRST_PERSON + secrets.randbelow(10**6) * _PEOPLE
         self._people = itertools.cycle(range(first, first + _PEOPLE))
 
     def make(self) -> None:
@@ -53,6 +56,10 @@ class LettersScenario(Scenario):
                 f"no service answers at {self.url_of_service}: start it with `python -m labs up`, "
                 "or say where it is with --host"
             ) from error
+
+    def close(self) -> None:
+        super().close()
+        self.letters.kill()
 
     def authorization(self) -> dict[str, str]:
         """The header of the next of our people."""
@@ -69,16 +76,12 @@ class LettersUser(ScheduledUser, FastHttpUser):
     scenario: LettersScenario
     scenario_class: ClassVar[type[Scenario]] = LettersScenario
 
-    def __init__(self, environment: Environment) -> None:
-        super().__init__(environment)
-        self._letters = Group()
-
     def open(self) -> None:
         self.client.base_url = self.scenario.url_of_service
         self.client.request_event = EventHook()  # type: ignore[no-untyped-call]  # nobody listens: see above
 
     def send(self, intended_ns: int, sent_ns: int) -> None:
-        self._letters.spawn(self.letter, intended_ns, sent_ns)
+        self.scenario.letters.spawn(self.letter, intended_ns, sent_ns)
 
     def letter(self, intended_ns: int, sent_ns: int) -> None:
         """One letter, from asking to reading."""
@@ -88,9 +91,6 @@ class LettersUser(ScheduledUser, FastHttpUser):
         """This letter won't come."""
         self.scenario.lost()
         self.scenario.fire(kind, intended_ns, error=LetterFailed(why))
-
-    def close(self) -> None:
-        self._letters.kill()
 
 
 class LetterFailed(Exception):

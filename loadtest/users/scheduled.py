@@ -25,16 +25,18 @@ class ScheduledUser(User):
         self.connection: pika.BlockingConnection | None = None
         self._is_open = False
         scenario = load_of(self.environment).scenario_of(type(self))
-        if scenario is None:
-            raise StopUser  # the load could not begin
-        self.scenario = scenario
-        with contextlib.suppress(AMQPError, OSError):  # the first message will see that
-            self._reopen()
-        self.pace = scenario.pace()
+        self._is_ready = scenario is not None
+        if scenario is not None:
+            self.scenario = scenario
+            with contextlib.suppress(AMQPError, OSError):  # the first message will see that
+                self._reopen()
+            self.pace = scenario.pace()
 
     @task
     def message(self) -> None:
         """The next message of the schedule."""
+        if not self._is_ready:
+            raise StopUser  # the load could not begin; why is in the log
         intended_ns = self.pace.wait()
         sent_ns = time.monotonic_ns()
         self.scenario.departed(intended_ns, sent_ns)
