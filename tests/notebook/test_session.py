@@ -84,7 +84,7 @@ def test_a_sweep_leaves_the_living_alone(broker: Broker, settings: Settings) -> 
     with_parts = notebook("alive", settings=settings)
     try:
         url = with_parts.database_url
-        assert sweep(settings) == []
+        sweep(settings)
         assert database_exists(url)
         assert with_parts.vhost.queues() == []
     finally:
@@ -100,7 +100,8 @@ def test_closing_removes_everything_and_may_be_repeated(broker: Broker, settings
     with Management(broker.management_url) as management:
         assert name not in management.virtual_hosts()
     assert not database_exists(url)
-    assert sweep(settings) == []
+    # Others, whose kernels were killed just now, may be swept; this one has left nothing.
+    assert url.rpartition("dbname=")[2].split()[0] not in sweep(settings)
 
 
 def test_two_notebooks_have_nothing_in_common(broker: Broker, settings: Settings) -> None:
