@@ -68,3 +68,22 @@ def test_a_module_imports_only_what_lies_below_it(path: Path) -> None:
     allowed = ALLOWED[part] | base | {part, ""}
     foreign = {name for name in imports_of(path) if part_of(name) not in allowed}
     assert not foreign, f"{path.relative_to(ROOT)} may not import {sorted(foreign)}"
+
+
+#: The engine knows nothing of the lab; what runs it finds the broker and draws charts in the lab's style.
+ENGINE = ROOT / "loadtest" / "engine"
+LOADTEST_ON = {"settings", "errors", "processes", "broker", "display", "patterns"}
+#: Scenarios of the whole flow, and the guided run, start or address the service.
+WITH_SERVICE = {"llm", "service", "stack", "store"}
+SERVICE_USERS = {"guided.py", "place.py", "cover_letter.py", "cover_letter_sync.py", "letters.py"}
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "loadtest").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_load_tests_stand_on_little_of_the_lab(path: Path) -> None:
+    foreign = {part_of(name) for name in imports_of(path)} - {""}
+    allowed = set() if ENGINE in path.parents else LOADTEST_ON
+    if path.name in SERVICE_USERS:
+        allowed = allowed | WITH_SERVICE
+    assert foreign <= allowed, f"{path.relative_to(ROOT)} may not import {sorted(foreign - allowed)}"
