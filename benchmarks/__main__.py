@@ -3,43 +3,79 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import service
-from benchmarks.report import machine, median, save, show
+from benchmarks import engine, engine_limit, engine_locust, engine_schedule, service
+from benchmarks.report import Figure, document, machine, median, save, show
 from labs.broker import resolve
 from labs.settings import load_settings
 
-MEASUREMENTS = {
+_RESULTS = Path("results/bench.json")
+#: The load generator's own: `--quick` shortens them.
+ENGINE: dict[str, Callable[..., list[Figure]]] = {
+    "engine-clients": engine.clients,
+    "engine-limit": engine_limit.share_of_limit,
+    "engine-pause": engine_schedule.pause,
+    "engine-schedule": engine_schedule.schedule,
+    "engine-firehose": engine_locust.firehose,
+}
+MEASUREMENTS: dict[str, Callable[..., list[Figure]]] = {
     "slow-model": service.slow_model,
     "throughput": service.throughput,
     "post-latency": service.post_latency,
+    **ENGINE,
 }
 
 
-def main() -> int:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASUREMENTS)}; default: all")
     parser.add_argument("--runs", type=int, default=3, help="runs of each, of which the median counts (default 3)")
+    parser.add_argument("--quick", action="store_true", help="shorter runs of the engine: to see that they work")
+    parser.add_argument("--document", type=Path, metavar="FILE", help="write a page of it, too")
+    return parser
+
+
+def main() -> int:
+    """Measure what is named."""
+    parser = _parser()
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(MEASUREMENTS)
     if unknown or arguments.runs < 1:
         parser.error(f"unknown: {', '.join(sorted(unknown))}" if unknown else "--runs must be at least 1")
-    console = Console()
+    names = arguments.names or list(MEASUREMENTS)
     on = machine(resolve(load_settings()).version)
-    runs = {}
-    for name in arguments.names or MEASUREMENTS:
-        runs[name] = []
-        for number in range(arguments.runs):
-            console.print(f"{name}, run {number + 1} of {arguments.runs}")
-            runs[name].append(MEASUREMENTS[name]())
-    figures = [figure for each in runs.values() for figure in median(each)]
-    show(console, figures, on=on)
-    save(Path("results/bench.json"), runs, on=on)
-    return 0 if all(figure.reached for figure in figures) else 1
+    runs = measure(names, count=arguments.runs, quick=arguments.quick)
+    figures = {name: median(each) for name, each in runs.items()}
+    every = [figure for group in figures.values() for figure in group]
+    show(Console(), every, on=on)
+    save(_RESULTS, runs, on=on)
+    if arguments.document:
+        document(arguments.document, figures, {name: _method(name) for name in names}, on=on)
+    return 0 if all(figure.reached for figure in every) else 1
+
+
+def _method(name: str) -> str:
+    """How something is measured, in the words of its module and its function."""
+    function = MEASUREMENTS[name]
+    return "\n\n".join(filter(None, (inspect.getdoc(inspect.getmodule(function)), inspect.getdoc(function))))
+
+
+def measure(names: list[str], *, count: int, quick: bool) -> dict[str, list[list[Figure]]]:
+    """Each measurement so many times; one round after the other, so that a busy minute doesn't hit one alone."""
+    runs: dict[str, list[list[Figure]]] = {name: [] for name in names}
+    for number in range(count):
+        for name in names:
+            Console().print(f"{name}, run {number + 1} of {count}")
+            once = functools.partial(MEASUREMENTS[name], quick=quick) if name in ENGINE else MEASUREMENTS[name]
+            runs[name].append(once())
+    return runs
 
 
 if __name__ == "__main__":

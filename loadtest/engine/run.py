@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from loadtest.engine.histogram import Histogram, merged
-from loadtest.engine.integrity import Integrity, compare
+from loadtest.engine.integrity import Integrity, SentBooks, compare
 from loadtest.engine.ledger import Outcome
 from loadtest.engine.plan import Plan, Task, dealt
 from loadtest.engine.queues import Queues
@@ -67,6 +67,7 @@ class Result:
         cpu_s: CPU seconds of producers and consumers.
         series: what the processes have told, over time.
         zero_s: the moment of the start, of `time.monotonic`.
+        sent: of each producer the books of all its messages: `intended_ns`, `sent_ns`, `outcome`.
     """
 
     plan: Plan
@@ -80,6 +81,7 @@ class Result:
     cpu_s: dict[str, float]
     series: Series
     zero_s: float
+    sent: SentBooks = field(repr=False)
     errors: list[str] = field(default_factory=list)
     partial: bool = False
 
@@ -284,6 +286,7 @@ class _Running:
             limit=Limit("unknown", "not looked at yet"),
             series=Series(tuple(w.ticks for w in self._producers), tuple(w.ticks for w in self._consumers)),
             zero_s=self._zero_s,
+            sent=self._sent,
             cpu_s={"publishing": self._cpu_s(self._producers), "consuming": self._cpu_s(self._consumers)},
             errors=[error for worker in self._all for error in (worker.done or {}).get("errors", ["was killed"])],
             partial=self._partial,
