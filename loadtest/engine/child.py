@@ -9,7 +9,6 @@ import sys
 import time
 from typing import Any
 
-
 #: In less, one message more or less would look like a busy or an idle process.
 _LEAST_S = 0.1
 
