@@ -37,7 +37,7 @@ def add(parser: Any) -> None:
     choice("arrivals", "poisson", ["uniform", "poisson"], "how single messages fall: evenly, or at random")
     shapes = ["constant", "steps", "ramp", "sine", "bursts"]
     choice("shape", "constant", shapes, "how the rate moves over the duration")
-    duration_help = "seconds of load; without it Locust's run time (-t); of a Firehose else 30"
+    duration_help = "seconds of load; 0: as long as Locust runs (-t), a Firehose as long as -t says or 30"
     parser.add_argument("--duration", type=float, default=0.0, help=duration_help)
     number("warm-up", _DEFAULTS.warmup_s, "seconds at the start that are left out of all latencies")
     number("seed", _DEFAULTS.seed, "of everything random")

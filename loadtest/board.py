@@ -38,6 +38,7 @@ class Standing:
         busy: share of a core that the busiest process of ours uses.
         limit: what limits it, and how one sees that.
         is_over: it has ended.
+        users: that have begun.
     """
 
     scenario: str
@@ -47,6 +48,7 @@ class Standing:
     busy: float
     limit: tuple[str, str]
     is_over: bool
+    users: int
     latencies: dict[str, Histogram]
 
     def told(self) -> dict[str, Any]:
@@ -71,6 +73,8 @@ class Part:
         lost: copies that are no longer waited for.
         busy: share of a core of whoever does it.
         due: messages that the schedule has asked for by now.
+        is_done: whether its users have nothing more to do; it is over if that is all.
+        users: those that have begun.
         notes_itself: its counts are of moments of another process.
     """
 
@@ -85,6 +89,8 @@ class Part:
     limit: tuple[str, str] | None = None
     notes_itself: bool = False
     is_over: bool = False
+    is_done: Callable[[], bool] = lambda: False
+    users: int = 1
     latencies: dict[str, Histogram] = field(default_factory=lambda: {name: Histogram() for name in HISTOGRAMS})
     _waiting: dict[str, list[int]] = field(default_factory=dict)
     _seen: list[tuple[float, dict[str, int]]] = field(default_factory=list)
@@ -127,7 +133,8 @@ class Part:
             backlog=self.backlog,
             busy=self.busy(),
             limit=self.limit or judged(gained, length_s=length_s, copies=self.copies, busy=self.busy()),
-            is_over=self.is_over,
+            is_over=self.is_over or self.is_done(),
+            users=self.users,
             latencies=self.latencies,
         )
 
@@ -217,6 +224,7 @@ def together(standings: list[Standing]) -> Standing:
         busy=max((each.busy for each in standings), default=0.0),
         limit=min((each.limit for each in standings), key=_severity, default=("unknown", "nothing runs")),
         is_over=all(each.is_over for each in standings),
+        users=sum(each.users for each in standings),
         latencies={name: merged(each.latencies[name] for each in standings) for name in HISTOGRAMS},
     )
 

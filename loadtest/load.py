@@ -177,9 +177,10 @@ class Load:
                 self.stop()
 
     def _is_over(self) -> bool:
-        """Whether every user was a run of the engine, and all of these have ended."""
+        """Whether every user has begun, and has nothing more to do."""
         standings = self.board.standings()
-        return len(standings) == self.runner.target_user_count > 0 and all(each.is_over for each in standings)
+        begun = sum(each.users for each in standings)
+        return begun >= self.runner.target_user_count > 0 and all(each.is_over for each in standings)
 
     def stop(self) -> None:
         """End the test; without a web page also Locust."""

@@ -1,7 +1,7 @@
 """When each message of a Locust user is meant to be sent: fixed by a seed, whatever happened to the messages before.
 
 A user that falls behind sends what is due as soon as it can, and every message keeps its intended time: a slow answer
-is seen in all latencies that it delays. The schedule has no end; its shape begins anew after each `duration_s`.
+is seen in all latencies that it delays. A schedule without an end begins its shape anew after each `duration_s`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ class Pace:
     Args:
         plan: of the user's share: rate, shape, arrivals, duration.
         seed: numbers that make it this user's own.
+        is_endless: whether it goes on after the plan's duration.
     """
 
-    def __init__(self, plan: Plan, *, seed: tuple[int, ...]) -> None:
+    def __init__(self, plan: Plan, *, seed: tuple[int, ...], is_endless: bool) -> None:
         self._seed, self._is_random = seed, plan.arrivals == "poisson"
         self._length_ns = int(plan.duration_s * _NS)
         self._at_s, self._due = plan.profile().cumulative(plan.duration_s)
@@ -36,7 +37,7 @@ class Pace:
         self._phase = float(np.random.default_rng(seed).uniform())
         self._moments: Times = np.zeros(0, np.int64)
         self._rounds = self._next = 0
-        self._end_ns: int | None = None
+        self._end_ns: int | None = None if is_endless else self._start_ns + self._length_ns
 
     def wait(self) -> int:
         """Wait until the next message is due; returns its intended time, in ns of `time.monotonic_ns`.
@@ -57,12 +58,18 @@ class Pace:
 
     def end(self) -> None:
         """Nothing more is due from now on."""
-        if self._end_ns is None:
-            self._end_ns = time.monotonic_ns()
+        now_ns = time.monotonic_ns()
+        self._end_ns = min(self._end_ns or now_ns, now_ns)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will be due."""
+        return self._end_ns is not None and time.monotonic_ns() >= self._end_ns
 
     def due(self) -> int:
         """Messages that were to be sent by now, or by the end."""
-        until_ns = self._end_ns or time.monotonic_ns()
+        now_ns = time.monotonic_ns()
+        until_ns = min(self._end_ns or now_ns, now_ns)
         while self._start_ns + self._rounds * self._length_ns <= until_ns:
             self._add_round()
         return int(np.searchsorted(self._moments, until_ns, "right"))

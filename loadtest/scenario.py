@@ -6,7 +6,6 @@ Its names are its own; at the end it removes what it made, and nothing else.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import secrets
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -67,10 +66,9 @@ class Scenario:
         self.plan: Plan = arguments.plan_of(load.options, share=1 / load.options.load_users)
         self.parts: list[Part] = []
         self._paces: list[Pace] = []
-        self._numbers = itertools.count()
         self._consumers = Group()
         self._made: list[tuple[str, str]] = []
-        self._warm_ns = time.monotonic_ns() + int(self.plan.warmup_s * 1e9)
+        self._warm_ns = 0
         self._is_over = False
 
     @property
@@ -86,7 +84,7 @@ class Scenario:
         """
         if self.plan.rate is None:
             raise ScenarioFailed(f"{self.title} needs a rate: full speed is for Firehose")
-        self.part = Part(self.title, busy=self.load.busy, due=self._due)
+        self.part = Part(self.title, busy=self.load.busy, due=self._due, is_done=self._is_done)
         self.parts = [self.part]
         self.make()
 
@@ -121,8 +119,11 @@ class Scenario:
 
     def pace(self) -> Pace:
         """The schedule of one more user."""
-        made = Pace(self.plan, seed=(self.plan.seed, self.load.worker_index, next(self._numbers)))
+        seed = (self.plan.seed, self.load.worker_index, len(self._paces))
+        made = Pace(self.plan, seed=seed, is_endless=not self.load.options.duration)
+        self._warm_ns = self._warm_ns or time.monotonic_ns() + int(self.plan.warmup_s * 1e9)
         self._paces.append(made)
+        self.part.users = len(self._paces)
         return made
 
     def _due(self) -> int:
@@ -182,6 +183,10 @@ class Scenario:
         for part in self.parts:
             part.is_over = True
         self._account()
+
+    def _is_done(self) -> bool:
+        """Whether all schedules have ended, and all that they asked for."""
+        return bool(self._paces) and all(pace.has_ended for pace in self._paces) and self.is_idle()
 
     def is_idle(self) -> bool:
         """Whether all that is due was sent and has arrived."""
