@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from loadtest.engine import stamps
+from loadtest.engine.delivery_template import Template
 from loadtest.engine.frames import (
     BODY,
     DELIVER,
@@ -51,54 +51,6 @@ class Deliveries:
     foreign: int = 0
 
 
-class _Template:
-    """One delivery as bytes, with the columns that may differ from message to message."""
-
-    def __init__(self, row: Bytes, *, tag_at: int, properties: slice, stamp_at: int, body_starts: list[slice]) -> None:
-        self.row = row
-        self.length = len(row)
-        self.tag = slice(tag_at, tag_at + 8)
-        self.redelivered = tag_at + 8
-        self.stamp = slice(stamp_at, stamp_at + stamps.SIZE)
-        self._properties = properties
-        #: Columns of the body behind the stamp, and of everything around bodies: the structure.
-        self._filler = np.zeros(self.length, np.bool_)
-        for part in body_starts:
-            self._filler[part] = True
-        self._filler[self.stamp] = False
-        self._structure = ~self._filler
-        self._structure[self.tag] = self._structure[self.redelivered] = False
-        self._structure[self.stamp] = False
-
-    def fitting(self, rows: Bytes) -> int:
-        """How many rows, from the first on, have the same structure."""
-        fits = np.ones(len(rows), np.bool_)
-        for part in _runs(self._structure):
-            fits &= (rows[:, part] == self.row[part]).all(axis=1)
-        return len(rows) if fits.all() else int(np.argmin(fits))
-
-    def whole(self, rows: Bytes) -> NDArray[np.bool_]:
-        """Which rows have the right filler."""
-        same = np.ones(len(rows), np.bool_)
-        for part in _runs(self._filler):
-            same &= (rows[:, part] == self.row[part]).all(axis=1)
-        return same
-
-    def widen(self, other: Bytes) -> None:
-        """Two deliveries differ in their properties alone, such as a stream's offset: these columns tell nothing."""
-        differs = self.row != other
-        outside = differs & self._structure
-        outside[self._properties] = False
-        if not outside.any():
-            self._structure[self._properties] &= ~differs[self._properties]
-
-
-def _runs(columns: NDArray[np.bool_]) -> list[slice]:
-    """Stretches of columns, so that they can be compared without being copied together."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], columns, [False]])))
-    return [slice(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
-
-
 class DeliveryReader:
     """Takes what has arrived out of an inbox; what is cut off waits there.
 
@@ -109,7 +61,7 @@ class DeliveryReader:
     def __init__(self, size: int) -> None:
         self._size = size
         self._filler = stamps.filler(size)
-        self._template: _Template | None = None
+        self._template: Template | None = None
 
     def read(self, inbox: Inbox) -> list[Deliveries | Any]:
         """Everything that is complete, in order; methods that are no deliveries are pamqp's objects.
@@ -135,14 +87,19 @@ class DeliveryReader:
         template = self._template
         if template is None or len(inbox) < template.length:
             return None
-        count = len(inbox) // template.length
+        count = min(len(inbox) // template.length, template.most)
         rows = inbox.array[: count * template.length].reshape(count, template.length)
-        count = template.fitting(rows)
-        if not count:
-            return None
-        rows = rows[:count]
-        found = np.ascontiguousarray(rows[:, template.stamp]).view(STAMP).reshape(-1)
-        whole = stamps.is_whole(found) & template.whole(rows)
+        are_equal = template.equals(rows)
+        if not are_equal:
+            count = template.fitting(rows)
+            if not count:
+                return None
+            rows = rows[:count]
+        # A copy even of a single row: it is kept for longer than the buffer that it lies in.
+        found = rows[:, template.stamp].copy().view(STAMP).reshape(-1)
+        whole = stamps.is_whole(found)
+        if not are_equal:
+            whole &= template.whole(rows)
         tag = int.from_bytes(rows[-1, template.tag].tobytes(), "big")
         redelivered = int(np.count_nonzero(rows[:, template.redelivered]))
         inbox.drop(count * template.length)
@@ -193,7 +150,7 @@ class DeliveryReader:
             return
         if len(parts[1].payload) < stamps.SIZE:
             return  # a broker that cuts bodies shorter than a stamp is read frame by frame
-        self._template = _Template(
+        self._template = Template(
             row,
             tag_at=tag_at,
             properties=slice(parts[0].start + HEAD.size + 12, parts[0].end - 1),

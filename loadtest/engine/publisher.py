@@ -69,8 +69,8 @@ class Publishing:
             due = self._account.due(self._room())
             if due is not None:
                 self._send(due)
-        self._link.wait(self._wait_s())
-        self._settle()
+        if self._link.wait(self._wait_s()):
+            self._settle()
 
     def disconnect(self) -> None:
         if self._link is not None:
@@ -99,8 +99,7 @@ class Publishing:
 
     def _wait_s(self) -> float:
         """How long there is nothing to send."""
-        full = self._plan.window and self._account.book.outstanding >= self._plan.window
-        if self.is_writing or full:
+        if self.is_writing or not self._room():
             return _LOOK_UP_S
         return min(_LOOK_UP_S, max(GATHER_S if self._gathers else 0.0, self._account.until_next_s()))
 

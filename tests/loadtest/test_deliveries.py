@@ -115,3 +115,13 @@ def test_offsets_of_a_stream_do_not_slow_it_down() -> None:
     # Then all are there, most of them in batches.
     assert sum(answer.count for answer in answers) == 500
     assert len(answers) < 30
+
+
+def test_what_was_read_stays_when_the_buffer_is_used_again() -> None:
+    reader, inbox = DeliveryReader(100), Inbox()
+    kept = []
+    # Deliveries that come one by one, each into the place of the one before
+    for sequence in range(1, 6):
+        inbox.feed(delivery(sequence, stamped_body(sequence, size=100)))
+        kept += reader.read(inbox)
+    assert [each.stamps["sequence"].tolist() for each in kept] == [[1], [2], [3], [4], [5]]

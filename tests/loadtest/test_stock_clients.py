@@ -164,4 +164,5 @@ def test_changed_and_foreign_bodies_are_told_apart_one_by_one(tmp_path: Path) ->
     receipts.take(b"somebody else's" * 9, tag=3, redelivered=False)
     receipts.take(b"", tag=4, redelivered=False)
     receipts.write()
+    account.write()
     assert account.counts == {"received": 1, "redelivered": 1, "corrupt": 3, "foreign": 2}
