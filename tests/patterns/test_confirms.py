@@ -129,6 +129,7 @@ def test_every_confirmed_message_outlives_a_killed_broker(node: Node) -> None:
     channel = confirms.connect(node.amqp_url)
     channel.queue_declare("work", durable=True)
     channel.connection.close()
+    node.settle()
     with Program(publish_confirmed, url=node.amqp_url, queue="work", window=WINDOW) as program:
         program.wait_for("progress", count=10)
         # When the broker is killed
