@@ -16,15 +16,16 @@ from loadtest.engine.plan import Task
 from loadtest.engine.publisher import GATHER_S
 from loadtest.engine.wire import Link, LinkError, refuse_if_closed
 
-#: More messages than this in one look: the next look may wait a little, and will find as many.
+#: More messages than this in one look: for some time each look may wait a little, and will find as many.
 _MANY = 8
+_BUSY_S = 0.01
 
 
 class Subscription:
     """One queue on one connection."""
 
     def __init__(self, task: Task, queue: str) -> None:
-        self._task, self._queue = task, queue
+        self._task, self.queue = task, queue
         self.link: Link | None = None
         self._unacked = 0
         self._last_tag = 0
@@ -36,10 +37,10 @@ class Subscription:
             LinkError: the broker doesn't answer, or refuses.
         """
         plan = self._task.plan
-        link = Link.open(self._task.url, name=f"load consumer {self._task.number} of {self._queue}")
+        link = Link.open(self._task.url, name=f"load consumer {self._task.number} of {self.queue}")
         link.call(commands.Basic.Qos(prefetch_count=plan.prefetch), commands.Basic.QosOk)
         arguments: dict[str, Any] = {"x-stream-offset": "first"} if plan.queue_type == "stream" else {}
-        subscribe = commands.Basic.Consume(queue=self._queue, consumer_tag="load", arguments=arguments)
+        subscribe = commands.Basic.Consume(queue=self.queue, consumer_tag="load", arguments=arguments)
         link.call(subscribe, commands.Basic.ConsumeOk)
         self._reader = DeliveryReader(plan.size)
         self._unacked = 0
@@ -85,6 +86,7 @@ class Consuming:
     def __init__(self, account: Consumption) -> None:
         self._account = account
         self._subscriptions = [Subscription(account.task, queue) for queue in account.task.queues]
+        self._busy_until_s = 0.0
 
     def connect(self) -> None:
         for subscription in self._subscriptions:
@@ -98,7 +100,7 @@ class Consuming:
                     subscription.connect()
                 for deliveries in subscription.read():
                     count += deliveries.count
-                    self._account.take(deliveries)
+                    self._account.take(deliveries, queue=subscription.queue)
                 subscription.acknowledge(idle=idle)
             except LinkError as error:
                 self._lost(subscription, error)
@@ -112,7 +114,10 @@ class Consuming:
                 self._account.lost(error)
 
     def _wait(self, *, many: bool) -> None:
+        now_s = time.monotonic()
         if many:
+            self._busy_until_s = now_s + _BUSY_S
+        if now_s < self._busy_until_s:
             time.sleep(GATHER_S)
             return
         sockets = [subscription.link.sock for subscription in self._subscriptions if subscription.link is not None]

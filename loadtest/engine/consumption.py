@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ IDLE_S = 0.05
 _TICK_S = 0.5
 #: Messages that are written into the books together.
 _BULK = 2048
+#: Stamps, and when they came.
+_Taken = tuple[Stamps, int | NDArray[np.int64]]
 
 
 class Consumption:
@@ -32,7 +35,7 @@ class Consumption:
         self.from_intended, self.from_sent = Histogram(), Histogram()
         self.counts = dict.fromkeys(("received", "redelivered", "corrupt", "foreign"), 0)
         self.errors: list[str] = []
-        self._taken: list[tuple[Stamps, int | NDArray[np.int64]]] = []
+        self._taken: defaultdict[str, list[_Taken]] = defaultdict(list)
         self._waiting = 0
         self._last_s = 0.0
         self._is_told_to_stop = False
@@ -55,15 +58,16 @@ class Consumption:
         """Whether nothing has come for a while: time to acknowledge the rest."""
         return time.monotonic() - self._heard_s > IDLE_S
 
-    def take(self, deliveries: Deliveries, *, at_ns: int | NDArray[np.int64] | None = None) -> None:
+    def take(self, deliveries: Deliveries, *, queue: str, at_ns: int | NDArray[np.int64] | None = None) -> None:
         """Take what has come; it is in the books when there is enough of it, or at the next `write`.
 
         Args:
+            queue: from which it has come: order is promised within one.
             at_ns: when each of its stamps came; now, if it isn't told.
         """
         now_ns = time.monotonic_ns()
         self._heard_s, self._last_s = now_ns / 1e9, (now_ns - self._start_ns) / 1e9
-        self._taken.append((deliveries.stamps, now_ns if at_ns is None else at_ns))
+        self._taken[queue].append((deliveries.stamps, now_ns if at_ns is None else at_ns))
         self._waiting += deliveries.count
         self.counts["redelivered"] += deliveries.redelivered
         self.counts["corrupt"] += deliveries.corrupt
@@ -73,13 +77,15 @@ class Consumption:
 
     def write(self) -> None:
         """Put all that was taken into the books, together: that costs little more than each alone would."""
-        if not self._taken:
-            return
-        stamps = np.concatenate([found for found, _ in self._taken])
-        came_ns = np.concatenate([np.broadcast_to(at_ns, len(found)) for found, at_ns in self._taken])
+        for queue, taken in self._taken.items():
+            self._write(queue, taken)
         self._taken.clear()
         self._waiting = 0
-        ours = self.books.take(stamps)
+
+    def _write(self, queue: str, taken: list[_Taken]) -> None:
+        stamps = np.concatenate([found for found, _ in taken])
+        came_ns = np.concatenate([np.broadcast_to(at_ns, len(found)) for found, at_ns in taken])
+        ours = self.books.take(stamps, queue=queue)
         self.counts["received"] += int(np.count_nonzero(ours))
         warm = ours & (stamps["intended_ns"] >= self._warm_ns)
         self.from_intended.record((came_ns - stamps["intended_ns"])[warm])

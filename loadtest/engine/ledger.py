@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -111,22 +111,23 @@ class Received:
     """A consumer's book of one producer's messages: how often each came."""
 
     times: NDArray[np.uint8]
-    last: int = -1
-    #: Messages that came after a later one, on the same connection.
+    #: Messages that came after a later one, on the same connection and from the same queue.
     out_of_order: int = 0
+    #: By queue, the latest message of the present connection.
+    last: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def empty(cls) -> Received:
         return cls(np.zeros(1 << 16, np.uint8))
 
-    def take(self, sequences: NDArray[np.int64]) -> None:
-        """Write down messages in the order in which they came."""
+    def take(self, sequences: NDArray[np.int64], *, queue: str = "") -> None:
+        """Write down messages of one queue in the order in which they came."""
         most = int(sequences.max())
         if most >= len(self.times):
             grown = np.zeros(max(most + 1, 2 * len(self.times)), np.uint8)
             grown[: len(self.times)] = self.times
             self.times = grown
-        before = np.maximum.accumulate(np.concatenate([[self.last], sequences[:-1]]))
+        before = np.maximum.accumulate(np.concatenate([[self.last.get(queue, -1)], sequences[:-1]]))
         late = sequences <= before
         if late.any():
             self.out_of_order += int(np.count_nonzero(late))
@@ -135,7 +136,7 @@ class Received:
             np.add.at(self.times, sequences[counts < 255], 1)
         else:
             self.times[sequences] += 1
-        self.last = max(self.last, most)
+        self.last[queue] = max(self.last.get(queue, -1), most)
 
 
 class Books:
@@ -147,8 +148,8 @@ class Books:
         #: Messages of another run: they lay in the queue already.
         self.strange = 0
 
-    def take(self, stamps: Stamps) -> NDArray[np.bool_]:
-        """Write down what came; returns which of it belongs to this run."""
+    def take(self, stamps: Stamps, *, queue: str = "") -> NDArray[np.bool_]:
+        """Write down what came from a queue; returns which of it belongs to this run."""
         ours: NDArray[np.bool_] = stamps["run"] == self._run
         if not ours.all():
             self.strange += int(np.count_nonzero(~ours))
@@ -156,10 +157,10 @@ class Books:
         producers = stamps["producer"]
         for producer in np.unique(producers).tolist():
             book = self.received.setdefault(producer, Received.empty())
-            book.take(stamps["sequence"][producers == producer])
+            book.take(stamps["sequence"][producers == producer], queue=queue)
         return ours
 
     def reconnected(self) -> None:
         """A new connection: order is promised within one alone."""
         for book in self.received.values():
-            book.last = -1
+            book.last.clear()

@@ -74,10 +74,10 @@ class SingleSends:
 
 
 class SingleReceipts:
-    """What a consumer receives, message by message."""
+    """What a consumer receives from one queue, message by message."""
 
-    def __init__(self, account: Consumption) -> None:
-        self._account = account
+    def __init__(self, account: Consumption, queue: str) -> None:
+        self._account, self._queue = account, queue
         self._filler = stamps.filler(account.plan.size)
         self._heads: list[bytes] = []
         self._at_ns: list[int] = []
@@ -117,7 +117,7 @@ class SingleReceipts:
             foreign=self._foreign + foreign,
         )
         self._clear()
-        self._account.take(deliveries, at_ns=at_ns)
+        self._account.take(deliveries, queue=self._queue, at_ns=at_ns)
 
     def _clear(self) -> None:
         self._heads.clear()

@@ -106,7 +106,7 @@ class AioPikaConsumer:
     def __init__(self, account: Consumption, loop: asyncio.AbstractEventLoop) -> None:
         self._account, self._task, self._plan = account, account.task, account.plan
         self._loop, self._session = loop, Session(loop)
-        self._receipts = SingleReceipts(account)
+        self._receipts = {queue: SingleReceipts(account, queue) for queue in account.task.queues}
         self._unacked = 0
 
     def connect(self) -> None:
@@ -124,7 +124,7 @@ class AioPikaConsumer:
             self._loop.run_until_complete(asyncio.sleep(RECONNECT_S))
 
     def disconnect(self) -> None:
-        self._receipts.write()
+        self._write()
         self._loop.run_until_complete(self._disconnect())
 
     async def _connect(self) -> None:
@@ -140,11 +140,13 @@ class AioPikaConsumer:
     async def _step(self) -> None:
         await asyncio.sleep(IDLE_S)
         if self._account.is_idle:
-            self._receipts.write()
+            self._write()
             await self._acknowledge()
 
     async def _received(self, message: AbstractIncomingMessage) -> None:
-        self._receipts.take(message.body, tag=message.delivery_tag or 0, redelivered=message.redelivered)
+        self._receipts[message.routing_key or ""].take(
+            message.body, tag=message.delivery_tag or 0, redelivered=message.redelivered
+        )
         self._unacked += 1
         self._last = message
         if self._unacked >= self._plan.ack_every:
@@ -162,6 +164,10 @@ class AioPikaConsumer:
         with contextlib.suppress(*FAILURES):
             await self._acknowledge()
         await self._session.close()
+
+    def _write(self) -> None:
+        for receipts in self._receipts.values():
+            receipts.write()
 
     def _cancelled(self, _: object) -> None:
         self._session.error = self._session.error or LinkError("the broker cancelled the consumer: its queue is gone")

@@ -123,7 +123,7 @@ class PikaConsumer:
 
     def __init__(self, account: Consumption) -> None:
         self._account, self._task, self._plan = account, account.task, account.plan
-        self._receipts = SingleReceipts(account)
+        self._receipts = {queue: SingleReceipts(account, queue) for queue in account.task.queues}
         self._connection: pika.BlockingConnection | None = None
 
     def connect(self) -> None:
@@ -148,7 +148,7 @@ class PikaConsumer:
                 assert self._connection is not None
             self._connection.process_data_events(time_limit=IDLE_S)
             if self._account.is_idle:
-                self._receipts.write()
+                self._write()
                 self._acknowledge()
         except LinkError as error:
             self._lost(error)
@@ -159,7 +159,7 @@ class PikaConsumer:
                 self._lost(LinkError("the broker cancelled the consumer: its queue is gone"))
 
     def disconnect(self) -> None:
-        self._receipts.write()
+        self._write()
         if self._connection is not None:
             with contextlib.suppress(*_FAILURES):
                 self._acknowledge()
@@ -167,7 +167,7 @@ class PikaConsumer:
         self._connection = None
 
     def _received(self, _: BlockingChannel, method: Basic.Deliver, __: BasicProperties, body: bytes) -> None:
-        self._receipts.take(body, tag=method.delivery_tag, redelivered=method.redelivered)
+        self._receipts[method.routing_key].take(body, tag=method.delivery_tag, redelivered=method.redelivered)
         self._unacked += 1
         self._last_tag = method.delivery_tag
         if self._unacked >= self._plan.ack_every:
@@ -177,6 +177,10 @@ class PikaConsumer:
         if self._unacked:
             self._channel.basic_ack(self._last_tag, multiple=True)
             self._unacked = 0
+
+    def _write(self) -> None:
+        for receipts in self._receipts.values():
+            receipts.write()
 
     def _cancelled(self, _: object) -> None:
         self._is_cancelled = True

@@ -35,7 +35,7 @@ def assert_whole(result: Result) -> None:
         {"queue_type": "quorum"},
         {"queue_type": "stream"},
         {"producers": 2, "consumers": 3, "queues": 2},
-        {"size": 48, "persistent": False},
+        {"size": 48, "persistent": False, "queues": 3},
         {"size": 300_000, "rate": 40},
         {"rate": None, "window": 100},
         {"arrivals": "poisson", "shape": "bursts"},

@@ -39,7 +39,7 @@ def short(**changes: Any) -> Plan:
         {"queue_type": "quorum", "ack_every": 1},
         {"queue_type": "stream", "producers": 2, "consumers": 2, "queues": 2},
         {"rate": None, "window": 50, "size": 48, "persistent": False},
-        {"size": 300_000, "rate": 30, "arrivals": "poisson"},
+        {"size": 300_000, "rate": 30, "arrivals": "poisson", "queues": 2},
     ],
     ids=lambda changes: "-".join(f"{name}-{value}" for name, value in changes.items()),
 )
@@ -154,7 +154,7 @@ def test_changed_and_foreign_bodies_are_told_apart_one_by_one(tmp_path: Path) ->
     plan = Plan(size=100)
     account = Consumption(Task(plan=plan, url="", run=RUN, number=0, queues=("q",), results=str(tmp_path / "books")))
     account.begin(time.monotonic_ns())
-    receipts = SingleReceipts(account)
+    receipts = SingleReceipts(account, "q")
     whole = stamped_body(1, size=100)
     receipts.take(whole, tag=1, redelivered=True)
     for changed_at in (9, 17, 99):  # in the stamp, in its sequence, in the filler
