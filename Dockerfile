@@ -28,8 +28,9 @@ RUN test -x /usr/lib/rabbitmq/bin/rabbitmq-server \
     || { apt-get update -q && apt-get install -q -y --no-install-recommends rabbitmq-server && rm -rf /var/lib/apt/lists/*; }
 RUN uv pip install -r /build/requirements.txt -c /build/constraints.txt
 COPY labs labs
+COPY loadtest loadtest
 COPY notebooks notebooks
-RUN python -m compileall -q labs
+RUN python -m compileall -q labs loadtest
 ENV PYTHONPATH=/app
 USER lab
 EXPOSE 8888

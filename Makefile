@@ -39,6 +39,9 @@ test: setup ## every test and every notebook
 test-compose: setup ## the same flow on RabbitMQ 4.3 under Docker Compose
 	@LAB_TEST_COMPOSE=1 $(BIN)/python -m pytest tests/compose -m compose
 
+load: setup ## every load test for some seconds: a table, charts, and what limited it
+	@$(BIN)/python -m loadtest.guided
+
 bench: setup ## measure this machine, print the table
 	@$(BIN)/python -m benchmarks
 
@@ -57,4 +60,4 @@ clean: ## end everything, delete .lab (data) and .venv
 	@test ! -x $(BIN)/python || $(LABS) down || true
 	rm -rf .lab $(VENV) .mypy_cache .pytest_cache .ruff_cache *.egg-info
 
-.PHONY: help setup lab demo down test test-compose bench compose lint lock clean
+.PHONY: help setup lab demo down test test-compose load bench compose lint lock clean

@@ -165,7 +165,11 @@ class Load:
     def _write(self, path: Path) -> None:
         scenarios = {name: each.told() for name, each in self.board.by_scenario().items()}
         series = [{"at_s": at_s, **as_plain(each)} for at_s, each in self.board.series]
-        path.write_text(json.dumps({"scenarios": scenarios, "series": series}))
+        rows = [
+            {"kind": row.method, "scenario": row.name, "requests": row.num_requests, "failures": row.num_failures}
+            for row in self.environment.stats.entries.values()
+        ]
+        path.write_text(json.dumps({"scenarios": scenarios, "series": series, "rows": rows}))
 
     def watch(self) -> None:
         """For ever: remember how things stand, and end a test that is over."""

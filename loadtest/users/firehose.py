@@ -5,6 +5,7 @@ One user is one run of the engine, with processes and queues of its own: several
 
 from __future__ import annotations
 
+import itertools
 from typing import ClassVar
 
 from locust import User, task
@@ -25,18 +26,20 @@ class FirehoseScenario(Scenario):
 
     def prepare(self) -> None:
         self.runs: list[EngineRun] = []
+        self._numbers = itertools.count()
 
     def run(self) -> EngineRun | None:
         """Start one more; None if there are enough."""
-        number = len(self.runs)
+        number = next(self._numbers)  # starting one takes a while, and other users start theirs meanwhile
         if number >= self.most_runs:
             self.load.fail(f"each Firehose user is an engine of its own: at most {self.most_runs} in one process")
             return None
         options = self.load.options
         part = self.load.worker_index * self.most_runs + number
         plan = arguments.plan_of(options, share=1 / options.load_users, part=part)
-        self.runs.append(EngineRun(self.load, plan, title=self.title))
-        return self.runs[-1]
+        run = EngineRun(self.load, plan, title=self.title)
+        self.runs.append(run)
+        return run
 
     def wind_down(self) -> None:
         for run in self.runs:
