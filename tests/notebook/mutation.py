@@ -49,8 +49,11 @@ def copy_with(mutant: Mutant, folder: Path) -> Path:
     return folder / "notebooks" / f"{mutant.chapter}.ipynb"
 
 
-def noticed_in(path: Path, settings: Settings) -> Any | None:
-    """Run a notebook; returns the first cell that fails, or prints what isn't committed. None: nobody noticed."""
+def noticed_in(path: Path, settings: Settings, *, told_by: str) -> Any | None:
+    """Run a notebook until the cell with that piece of source fails, or prints what isn't committed.
+
+    Returns that cell, else the first other one that did (its measurements may be another's noise), else None.
+    """
     notebook = read(path)
     committed = [cell.get("outputs") for cell in notebook.cells]
     noticed: list[Any] = []
@@ -60,7 +63,8 @@ def noticed_in(path: Path, settings: Settings) -> Any | None:
             committed[cell_index]
         ):
             noticed.append(cell)
-            raise _Noticed
+            if told_by in cell.source:
+                raise _Noticed
 
     def fail(*, cell: Any, **_: Any) -> None:
         noticed.append(cell)
@@ -74,7 +78,8 @@ def noticed_in(path: Path, settings: Settings) -> Any | None:
         assert noticed
     finally:
         sweep(settings)
-    return noticed[0] if noticed else None
+    told = [cell for cell in noticed if told_by in cell.source]
+    return next(iter(told or noticed), None)
 
 
 def _texts(outputs: Any) -> list[str]:
