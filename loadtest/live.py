@@ -11,7 +11,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from loadtest.engine.child import facts_of, tell, told_to_stop
+from loadtest.engine.child import facts_of, hear, tell, told_to_stop
 from loadtest.engine.histogram import Histogram
 from loadtest.engine.plan import Plan, PlanError
 from loadtest.engine.run import Result, Sample, execute
@@ -52,7 +52,7 @@ def told(result: Result) -> dict[str, Any]:
 
 def main() -> int:
     """Do the run that the first line of the input asks for."""
-    task = json.loads(sys.stdin.readline())
+    task = json.loads(hear())
     teller = Teller()
     try:
         plan = Plan(**task["plan"])

@@ -6,6 +6,7 @@ import json
 import pkgutil
 import sys
 
+from loadtest.engine.child import hear
 from loadtest.engine.plan import Task
 
 #: By client, and by what the process does; one that isn't asked for is not loaded.
@@ -16,5 +17,5 @@ WORK = {
 }
 
 if __name__ == "__main__":
-    task = Task.from_dict(json.loads(sys.stdin.readline()))
+    task = Task.from_dict(json.loads(hear()))
     pkgutil.resolve_name(f"loadtest.engine.{WORK[task.plan.client][sys.argv[1]]}")(task)
