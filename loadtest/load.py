@@ -93,15 +93,12 @@ class Load:
         return any(each.scenario_class.needs_broker for each in self.environment.user_classes)  # type: ignore[attr-defined]
 
     def choose(self, unnamed: Sequence[type[User]]) -> None:
-        """Leave out what nobody has asked for; the web page lets one pick."""
-        if self.options.user_classes:
+        """Leave out what nobody has asked for, by name or on the web page."""
+        if self.options.user_classes or self.options.class_picker:
             return
         self.environment.user_classes = list(unnamed)
-        if self.environment.web_ui is not None:
-            self.environment.web_ui.userclass_picker_is_active = True
-        else:
-            names = ", ".join(each.__name__ for each in unnamed)
-            logger.info("no scenario is named, so these run: %s; --list names all", names)
+        names = ", ".join(each.__name__ for each in unnamed)
+        logger.info("no scenario is named, so these run: %s; --list names all, --class-picker lets you pick", names)
 
     def begin(self) -> None:
         """A test begins: queues are made, consumers started."""
@@ -122,13 +119,14 @@ class Load:
                 try:
                     self._prepare(user_class)
                 except (PlanError, LabError, ScenarioFailed) as error:
+                    self.scenarios.pop(user_class, None)
                     self.fail(str(error))
             return None if self._is_failed else self.scenarios[user_class]
 
     def _prepare(self, user_class: Any) -> None:
         made: Scenario = user_class.scenario_class(self, user_class)
+        self.scenarios[user_class] = made  # before it makes anything: a load that is stopped meanwhile removes it
         made.prepare()
-        self.scenarios[user_class] = made
         self.board.parts.extend(made.parts)
 
     def wind_down(self) -> None:

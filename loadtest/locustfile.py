@@ -1,7 +1,7 @@
 """The load tests of RabbitMQ Lab: `locust -f loadtest/locustfile.py [Scenario ...]`, with or without its web page.
 
 `--list` names the scenarios, `--help` says what can be asked of them. Without a name those run that need a broker
-alone, and no engine.
+alone, and no engine; with `--class-picker` one picks them on the page.
 """
 
 from loadtest import hooks

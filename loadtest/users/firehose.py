@@ -39,9 +39,12 @@ class FirehoseScenario(Scenario):
         plan = arguments.plan_of(options, share=1 / options.load_users, part=part)
         run = EngineRun(self.load, plan, title=self.title)
         self.runs.append(run)
+        if self._is_over:
+            run.stop()
         return run
 
     def wind_down(self) -> None:
+        self._is_over = True
         for run in self.runs:
             run.stop()
         for run in self.runs:

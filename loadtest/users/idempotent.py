@@ -65,7 +65,7 @@ class IdempotentScenario(Scenario):
         self.fire("done" if is_new else "again", intended_ns, length=len(payment))
 
     def wind_down(self) -> None:
-        if not self._is_over:
+        if not self._is_over and hasattr(self, "_database"):
             super().wind_down()
             [(effects,)] = self._database.execute("SELECT count(*) FROM ledger")
             wrong = None if effects == self.part.received else ValueError(f"{effects} effects of {self.part.received}")
