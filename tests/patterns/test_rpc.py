@@ -125,7 +125,7 @@ def test_the_question_of_a_killed_server_is_answered_by_another(vhost: VirtualHo
             assert has_servers(vhost, 2)
             victim.kill()
             assert calling.result() == b"HELLO"
-            assert [told["question"] for told in heir.of("asked")] == ["hello"]
+            assert [told["question"] for told in heir.wait_for("asked")] == ["hello"]
     assert vhost.depth(QUEUE).messages == 0
 
 
