@@ -13,10 +13,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import psycopg
 from psycopg import conninfo, sql
@@ -36,6 +37,7 @@ from loadtest.results.folder import RESULTS
 _SECONDS = 10
 _LETTER_MS = 500
 _TIMEOUT_S = 120.0
+_END_TIMEOUT_S = 60.0
 _out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 _err = Console(stderr=True, highlight=False)
 
@@ -89,7 +91,7 @@ def _guided(settings: Settings) -> int:
             _say("interrupted: what there is is kept")
         if not outcomes:
             return 130
-        _out.print(table(outcomes, on=where.name))
+        _out.print(table(outcomes, on=f"RabbitMQ {where.rabbitmq}"))
         keep(pending, outcomes, where=where, is_partial=is_partial)
         folder = pending.commit()
     _out.print(f"charts, pandas tables and logs: {folder}", soft_wrap=True)
@@ -103,19 +105,28 @@ def _done(step: Step, where: Place, *, api_url: str, log: Path) -> Outcome:
         arguments = [f"--users={step.users}", "--spawn-rate=100", f"--rate={step.rate}", f"--duration={_SECONDS}"]
         command = [sys.executable, "-m", "locust", "-f", str(ROOT / "loadtest" / "locustfile.py"), "--headless"]
         command += ["--only-summary", f"--host={api_url}", f"--board-file={board}", *arguments, *step.further]
-        environment = {**os.environ, "LAB_AMQP_URL": where.url}
-        done = subprocess.run(
-            [*command, step.scenario],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
+        exit_code = _locust([*command, step.scenario], url=where.url, output=output)
         if not board.exists():
             raise LabError(f"{step.scenario} did not begin: {_last_error(log)}")
-        return Outcome.of(step.scenario, json.loads(board.read_text()), seconds=_SECONDS, exit_code=done.returncode)
+        return Outcome.of(step.scenario, json.loads(board.read_text()), seconds=_SECONDS, exit_code=exit_code)
+
+
+def _locust(command: Sequence[str], *, url: str, output: IO[str]) -> int:
+    """Run Locust; Ctrl-C lets it remove its queues before we go on."""
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "LAB_AMQP_URL": url},
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,  # Ctrl-C in the terminal is for us
+    )
+    try:
+        return process.wait(_TIMEOUT_S)
+    except BaseException:
+        process.terminate()
+        process.wait(_END_TIMEOUT_S)
+        raise
 
 
 def _last_error(log: Path) -> str:

@@ -58,7 +58,7 @@ def test_the_verdict_of_a_load_that_runs(due: int, sent: int, received: int, bus
 
 
 def test_one_line_says_what_limited_the_run() -> None:
-    assert "the rates asked for, in all 2 scenarios" in limited_by([outcome("Rpc"), outcome("Retry")])
+    assert "the rates asked for, in every scenario" in limited_by([outcome("Rpc"), outcome("Retry")])
     bound = limited_by([outcome("Rpc"), outcome("Firehose", limit=("broker", "its confirms came slowly"))])
     assert bound == "limited by: Firehose broker-bound (Firehose: its confirms came slowly)"
 
