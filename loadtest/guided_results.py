@@ -86,7 +86,7 @@ def limited_by(outcomes: Sequence[Outcome]) -> str:
     """One line: what limited all of it."""
     others = [each for each in outcomes if each.standing.limit[0] != "rate"]
     if not others:
-        return f"limited by: the rates asked for, in every scenario; the broker has room for more"
+        return "limited by: the rates asked for, in every scenario; the broker has room for more"
     first = others[0]
     bound = ", ".join(f"{each.scenario} {_BOUND[each.standing.limit[0]]}" for each in others)
     return f"limited by: {bound} ({first.scenario}: {first.standing.limit[1]})"
