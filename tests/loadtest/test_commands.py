@@ -175,9 +175,11 @@ def test_capacity_gives_an_interval_with_every_step_kept(loadtest: CommandLine) 
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["low_per_s"], told["high_per_s"]) == (50, None)
-    assert [step["phase"] for step in told["steps"]] == ["bracket", "hold"]
+    # A step that a busy machine has disturbed is tried once more.
+    phases = [step["phase"] for step in told["steps"]]
+    assert list(dict.fromkeys(phases)) == ["bracket", "hold"]
     runs = load_all(loadtest.folder())
-    assert [run.integrity.delivered for run in runs] == [150, 150]
+    assert [run.integrity.delivered for run in runs] == [150] * len(phases)
 
 
 def test_every_command_explains_itself_with_examples(loadtest: CommandLine) -> None:
