@@ -30,7 +30,8 @@ class TrustingCaller(Caller):
     """Like the caller above, but it takes whatever comes for its answer."""
 
     def _on_answer(self, _: BlockingChannel, __: Basic.Deliver, ___: BasicProperties, body: bytes) -> None:
-        self._answer = body  # I am waiting and something has come: that must be it
+        # I am waiting and something has come: that must be it. (Two may have come by the time we look.)
+        self._answer = body if self._answer is None else self._answer
 
 
 def question(of: str, *, takes_ms: float = 0) -> bytes:
