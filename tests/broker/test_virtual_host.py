@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from labs.broker import Broker, Management, VirtualHost, sweep, virtual_host
 from labs.errors import BrokerRefused
-from labs.settings import Settings
+from labs.settings import Settings, load_settings
 
 OWNER = """
 import sys
@@ -23,11 +24,23 @@ sys.stdin.readline()
 """
 
 
-def owner() -> subprocess.Popen[str]:
+@pytest.fixture
+def apart(broker: Broker, tmp_path: Path) -> Settings:
+    """The same broker for a checkout of its own: tests beside this one sweep too, but never here."""
+    return load_settings(home=tmp_path, amqp_url=broker.amqp_url, management_url=broker.management_url)
+
+
+def owner(settings: Settings) -> subprocess.Popen[str]:
     """A process that has a virtual host, says its name, and ends when its input does."""
     return subprocess.Popen(
         [sys.executable, "-c", OWNER],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "LAB_HOME": str(settings.home),
+            "LAB_AMQP_URL": settings.amqp_url or "",
+            "LAB_MANAGEMENT_URL": settings.management_url or "",
+        },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -58,19 +71,17 @@ def test_two_with_one_label_are_two(vhost: VirtualHost, settings: Settings) -> N
         assert other.name != vhost.name
 
 
-def test_it_is_gone_when_its_process_ends_without_closing_it(vhost: VirtualHost) -> None:
-    process = owner()
+def test_it_is_gone_when_its_process_ends_without_closing_it(vhost: VirtualHost, apart: Settings) -> None:
+    process = owner(apart)
     name = name_of(process)
     assert name in vhost.management.virtual_hosts()
     process.communicate("")
     assert name not in vhost.management.virtual_hosts()
 
 
-def test_that_of_a_killed_process_goes_with_the_next_call_and_no_other(
-    broker: Broker, settings: Settings, vhost: VirtualHost
-) -> None:
+def test_that_of_a_killed_process_goes_with_the_next_call_and_no_other(vhost: VirtualHost, apart: Settings) -> None:
     # Given one whose owner is killed, one whose owner lives, and one that somebody made by hand
-    dead, alive = owner(), owner()
+    dead, alive = owner(apart), owner(apart)
     dead_name, alive_name = name_of(dead), name_of(alive)
     by_hand = f"owner-by-hand-{os.getpid()}"
     vhost.management.create_virtual_host(by_hand)
@@ -78,7 +89,7 @@ def test_that_of_a_killed_process_goes_with_the_next_call_and_no_other(
     dead.communicate()
     assert dead_name in vhost.management.virtual_hosts()
     # When somebody asks for a virtual host
-    virtual_host("next", settings=settings).close()
+    virtual_host("next", settings=apart).close()
     # Then only the orphan is gone.
     names = vhost.management.virtual_hosts()
     assert dead_name not in names
@@ -87,13 +98,10 @@ def test_that_of_a_killed_process_goes_with_the_next_call_and_no_other(
     alive.communicate("")
 
 
-def test_a_sweep_leaves_what_was_made_on_another_broker(broker: Broker, settings: Settings) -> None:
-    folder = settings.home / "virtual_hosts"
-    elsewhere = folder / f"elsewhere-{os.getpid()}"
+def test_a_sweep_leaves_what_was_made_on_another_broker(broker: Broker, apart: Settings) -> None:
+    elsewhere = apart.home / "virtual_hosts" / "elsewhere"
+    elsewhere.parent.mkdir()
     elsewhere.write_text("http://broker.example:15672")
-    try:
-        with Management(broker.management_url) as management:
-            assert sweep(management, settings=settings) == []
-        assert elsewhere.exists()
-    finally:
-        elsewhere.unlink()
+    with Management(broker.management_url) as management:
+        assert sweep(management, settings=apart) == []
+    assert elsewhere.exists()
