@@ -17,7 +17,7 @@ BUILD_TIMEOUT_S = 900.0
 COMMAND_TIMEOUT_S = 180.0
 
 #: The engine picks a free port for each, so that a stack in use is never in the way.
-HOST_PORTS = ("LAB_API_PORT", "LAB_AMQP_PORT", "LAB_MANAGEMENT_PORT", "LAB_JUPYTER_PORT")
+HOST_PORTS = ("LAB_API_PORT", "LAB_AMQP_PORT", "LAB_MANAGEMENT_PORT", "LAB_JUPYTER_PORT", "LAB_LOCUST_PORT")
 
 
 def _environment() -> dict[str, str]:
@@ -38,11 +38,13 @@ class Project:
         options = ("--project-name", self.name, "--env-file", os.devnull)
         return _run("docker", "compose", *options, *arguments, timeout_s=timeout_s)
 
-    def up(self, *services: str, profile: str | None = None) -> None:
-        """Build, start and wait until every service is healthy."""
-        options = ("--profile", profile) if profile else ()
+    def up(self, *services: str, profile: str | None = None, scale: str | None = None) -> None:
+        """Build, start and wait until every service is healthy; `scale` is `service=number`."""
+        profiles = ("--profile", profile) if profile else ()
+        scales = ("--scale", scale) if scale else ()
+        up = ("up", "--detach", "--build", "--wait", *scales, *services)
         try:
-            self.compose(*options, "up", "--detach", "--build", "--wait", *services, timeout_s=BUILD_TIMEOUT_S)
+            self.compose(*profiles, *up, timeout_s=BUILD_TIMEOUT_S)
         except AssertionError as error:
             error.add_note(self.compose("logs", "--no-color", "--tail", "40"))
             raise
