@@ -2,6 +2,7 @@
 
 from labs.display.chart import Chart
 from labs.display.charts import bars, lines, panels, percentiles, spread
+from labs.display.dots import dots
 from labs.display.grid import grid
 from labs.display.picture import Picture
 from labs.display.source import Source, source
@@ -22,6 +23,7 @@ __all__ = [
     "Stretch",
     "Table",
     "bars",
+    "dots",
     "draw",
     "grid",
     "job_timelines",

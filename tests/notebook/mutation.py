@@ -39,8 +39,9 @@ class _Noticed(Exception):
 
 
 def copy_with(mutant: Mutant, folder: Path) -> Path:
-    """A copy of package and notebooks with the change made; returns the chapter."""
-    shutil.copytree(ROOT / "labs", folder / "labs", ignore=shutil.ignore_patterns("__pycache__"))
+    """A copy of packages and notebooks with the change made; returns the chapter."""
+    for package in ("labs", "loadtest"):
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(FOLDER, folder / "notebooks", ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
     broken = folder / mutant.file
     text = broken.read_text(encoding="utf-8")
@@ -70,7 +71,7 @@ def noticed_in(path: Path, settings: Settings, *, told_by: str) -> Any | None:
         noticed.append(cell)
 
     client = kernel_for(notebook, folder=path.parent, on_cell_executed=compare, on_cell_error=fail)
-    # The copy of the package comes before the installed one, in the kernel and in all that it starts.
+    # The copy of the packages comes before the installed one, in the kernel and in all that it starts.
     environment = {**os.environ, "PYTHONPATH": str(path.parent.parent), "LAB_HOME": str(settings.home)}
     try:
         client.execute(env=environment)
