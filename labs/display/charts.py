@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 
 from labs.display.chart import MARKERS, Chart, figure, finished, in_short
 from labs.display.palette import FAINT, INK, ORANGE, PAPER, SERIES
@@ -28,13 +29,24 @@ def spread(
         if limit is not None:
             axes.axvline(limit, color=INK, linestyle="--", linewidth=1)
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        _label_plainly(axes.xaxis)
         axes.set_yticks(range(len(samples)), list(samples))
         axes.set_ylim(len(samples) - 0.4, -0.75)
         axes.margins(x=0.08)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(f"{unit}, logarithmic; each dot is one measurement, the bar their median")
         return finished(drawn, _spread_in_words(samples, title, unit))
+
+
+def _label_plainly(axis: Axis) -> None:
+    """Plain numbers on a logarithmic axis; powers of ten alone, unless it spans too little to show two of them."""
+
+    def between(value: float, _: object) -> str:
+        low, high = axis.get_view_interval()
+        return f"{value:g}" if high < 20 * low and f"{value:e}"[0] in "235" else ""
+
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_formatter(between)
 
 
 def _draw_dots(axes: Axes, row: int, values: list[float], *, unit: str, name: str) -> None:
@@ -133,7 +145,7 @@ def lines(
             axes.set_xticks([], minor=True)
         if log_y:
             axes.set_yscale("log")
-            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            _label_plainly(axes.yaxis)
         else:
             axes.set_ylim(bottom=0)
         axes.set_xlabel(x)
@@ -174,7 +186,7 @@ def percentiles(samples: Mapping[str, Sequence[float]], *, title: str, unit: str
         axes.set_xscale("log")
         if any(samples.values()):  # without a number there is no logarithm
             axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        _label_plainly(axes.yaxis)
         shown = [0.0, 0.5, 0.9, 0.99, 0.999]
         axes.set_xticks([1 / (1 - quantile) for quantile in shown], ["least", "50 %", "90 %", "99 %", "99.9 %"])
         axes.set_xticks([], minor=True)
