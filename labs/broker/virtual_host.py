@@ -125,7 +125,9 @@ def _is_orphaned(owner_file: Path, *, address: str) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return os.read(descriptor, 1000).decode() == address and try_lock(descriptor)
+        is_here = os.read(descriptor, 1000).decode() == address
+        # Whoever closes it deletes its file before it lets go of the lock.
+        return is_here and try_lock(descriptor) and os.fstat(descriptor).st_nlink > 0
     finally:
         os.close(descriptor)
 

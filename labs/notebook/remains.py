@@ -88,16 +88,25 @@ def sweep(settings: Settings | None = None) -> list[str]:
     swept = []
     with _registry(settings) as folder:
         for owner_file in sorted(path for path in folder.iterdir() if path.is_file()):
-            descriptor = os.open(owner_file, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                if try_lock(descriptor) and _remove(owner_file):
-                    swept.append(owner_file.name)
-            finally:
-                os.close(descriptor)
+            if _sweep_one(owner_file):
+                swept.append(owner_file.name)
     if swept and (broker := find(settings)) is not None:
         with contextlib.suppress(BrokerError), Management(broker.management_url) as management:
             sweep_virtual_hosts(management, settings=settings)
     return swept
+
+
+def _sweep_one(owner_file: Path) -> bool:
+    """Whether it was left behind, and is gone now; one whose owner ends it at this very moment was not."""
+    try:
+        descriptor = os.open(owner_file, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        # The owner deletes its file before it lets go of the lock.
+        return try_lock(descriptor) and os.fstat(descriptor).st_nlink > 0 and _remove(owner_file)
+    finally:
+        os.close(descriptor)
 
 
 def _remove(owner_file: Path) -> bool:
