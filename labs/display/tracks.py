@@ -49,7 +49,7 @@ def tracks(
         lanes: what happened, by place, from top to bottom.
         title: what to see.
         shades: stretches (start, end) to shade over all lanes, by name: what was broken then.
-        x: what the clock counts.
+        x: what the clock counts: seconds, or milliseconds; perhaps since when.
     """
     kinds = list(dict.fromkeys(item.kind for items in lanes.values() for item in items))
     looks = {kind: (SERIES[number % len(SERIES)], number) for number, kind in enumerate(kinds)}
@@ -70,7 +70,8 @@ def tracks(
         shown = {type(item): None for items in lanes.values() for item in items}
         handles = [_handle(kind, *looks[kind], lanes=lanes) for kind in kinds] if shown else []
         drawn.legend(handles=handles, loc="outside lower left", ncols=min(4, max(1, len(handles))))
-        return finished(drawn, _in_words(lanes, title, shades or {}))
+        unit = "ms" if x.startswith("milliseconds") else "s"
+        return finished(drawn, _in_words(lanes, title, shades or {}, unit))
 
 
 def _draw(axes: Axes, row: int, item: Mark | Stretch, colour: str, number: int, *, above: int) -> None:
@@ -103,11 +104,11 @@ def _handle(kind: str, colour: str, number: int, *, lanes: Lanes) -> Any:
     return Patch(facecolor=colour, hatch=_HATCHES[number % len(_HATCHES)], edgecolor=PAPER, label=kind)
 
 
-def _in_words(lanes: Lanes, title: str, shades: Mapping[str, tuple[float, float]]) -> str:
-    lines = [title, *(f"{label}: {start_s:.2f} to {end_s:.2f} s" for label, (start_s, end_s) in shades.items())]
+def _in_words(lanes: Lanes, title: str, shades: Mapping[str, tuple[float, float]], unit: str) -> str:
+    lines = [title, *(f"{label}: {start_s:.2f} to {end_s:.2f} {unit}" for label, (start_s, end_s) in shades.items())]
     for name, items in lanes.items():
         lines.append(name)
         for item in items:
-            when = f"{item.at_s:6.2f} s" if isinstance(item, Mark) else f"{item.start_s:6.2f} to {item.end_s:6.2f} s"
-            lines.append(f"    {when}  {item.kind}  {item.note}".rstrip())
+            when = f"{item.at_s:6.2f}" if isinstance(item, Mark) else f"{item.start_s:6.2f} to {item.end_s:6.2f}"
+            lines.append(f"    {when} {unit}  {item.kind}  {item.note}".rstrip())
     return "\n".join(lines)

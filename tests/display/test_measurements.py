@@ -63,6 +63,11 @@ def test_tracks_say_what_happened_in_each_lane() -> None:
     ]
 
 
+def test_tracks_in_milliseconds_say_so() -> None:
+    chart = tracks({"queue": [Stretch(0, 1.5, "waiting")]}, title="t", x="milliseconds since the publish")
+    assert words(chart)[-1] == "      0.00 to   1.50 ms  waiting"
+
+
 def test_the_same_lanes_give_the_same_bytes() -> None:
     lanes = {"queue": [Stretch(0, 1.5, "waiting")]}
     assert tracks(lanes, title="t").png == tracks(lanes, title="t").png
