@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 
@@ -43,7 +44,8 @@ def _label_plainly(axis: Axis) -> None:
 
     def between(value: float, _: object) -> str:
         low, high = axis.get_view_interval()
-        return f"{value:g}" if high < 20 * low and f"{value:e}"[0] in "235" else ""
+        shows_two = math.floor(math.log10(high)) > math.ceil(math.log10(low))
+        return "" if shows_two or f"{value:e}"[0] not in "235" else f"{value:g}"
 
     axis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_minor_formatter(between)
