@@ -7,8 +7,11 @@ from collections.abc import Awaitable, Callable
 
 Condition = Callable[[], bool | Awaitable[bool]]
 
+#: What comes at all comes sooner, also on a machine that is busy with everything else.
+TIMEOUT_S = 60.0
 
-async def eventually(condition: Condition, *, timeout_s: float = 20.0, every_s: float = 0.02) -> None:
+
+async def eventually(condition: Condition, *, timeout_s: float = TIMEOUT_S, every_s: float = 0.02) -> None:
     """Wait until the condition holds; a plain or an async callable."""
     async with asyncio.timeout(timeout_s):
         while not await _holds(condition):

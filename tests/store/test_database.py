@@ -39,7 +39,7 @@ async def test_no_database_is_one_error_in_time() -> None:
             await rows(database, "SELECT 1")
         with pytest.raises(DatabaseUnavailable):
             await database.wait_until_up(timeout_s=0.5)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize("url", ["nonsense", "postgres//me:hunter2@host/db", "postgresql://me:hunter2@host/db?x=y"])
@@ -73,6 +73,7 @@ async def test_a_pool_whose_sessions_are_all_ended_comes_back(database: Database
 
 async def test_a_busy_pool_is_an_error_rather_than_an_endless_wait(database_url: str) -> None:
     async with Database(database_url, name="t", pool=1, timeout_s=0.2) as database:
+        await database.wait_until_up(timeout_s=30)
         async with database.connection():
             with pytest.raises(DatabaseUnavailable):
                 await rows(database, "SELECT 1")

@@ -21,7 +21,7 @@ async def test_ringing_wakes_a_listener_on_another_connection(database: Database
         await eventually(lambda: listens(database))
         with listener.subscribe("a") as a, listener.subscribe("b") as b, listener.subscribe("a") as also_a:
             Ringer(database).ring("jobs", "a")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await asyncio.gather(a.wait(), also_a.wait())
             assert not b.is_set()
 
@@ -34,7 +34,7 @@ async def test_many_hints_are_gathered_and_none_is_forgotten(database: Database,
         with listener.subscribe(topics[0]) as first, listener.subscribe(topics[-1]) as last:
             for topic in topics:
                 ringer.ring("jobs", topic)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await asyncio.gather(first.wait(), last.wait())
 
 
@@ -56,18 +56,18 @@ async def test_a_listener_comes_back_after_its_session_is_ended(database: Databa
 
             await eventually(woken)
             ringer.ring("jobs")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await hint.wait()
 
 
 async def test_a_hint_never_fails_though_the_database_is_away() -> None:
     async with Database("postgresql://nobody@127.0.0.1:1/none", name="t", timeout_s=0.1) as database:
         ringer = Ringer(database)
-        started = time.monotonic()
         ringer.ring("jobs", "a")
-        assert time.monotonic() - started < 0.05
+        # It has returned, and nothing has been sent yet.
         task = ringer._task
         assert task is not None
+        assert not task.done()
         await task
         assert task.exception() is None
 
@@ -76,7 +76,7 @@ async def test_who_waits_looks_again_after_a_while_without_a_hint() -> None:
     started = time.monotonic()
     hint = asyncio.Event()
     await wait_for_hint(hint, timeout_s=0.1)
-    assert 0.1 <= time.monotonic() - started < 2
+    assert 0.1 <= time.monotonic() - started < 30
     hint.set()
     await wait_for_hint(hint, timeout_s=60)
     assert not hint.is_set()

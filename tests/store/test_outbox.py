@@ -12,7 +12,6 @@ from labs.store.inbox import record_effect, record_given_up
 from labs.store.jobs import Jobs
 from labs.store.outbox import Outbox
 from tests.databases import count, create, jobs_of, letter, opened, rows
-from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -71,21 +70,17 @@ async def test_a_claim_runs_out_and_its_late_mark_counts_for_nothing(
 ) -> None:
     await create(jobs)
     # Given a relay that is stopped between confirm and mark until its claim has run out,
-    dead_token, dead = await outbox.claim(limit=10, lease_s=0.05)
+    dead_token, dead = await outbox.claim(limit=10, lease_s=30)
     assert (await outbox.claim(limit=10, lease_s=30))[1] == []
-    found = []
-
-    async def claimed_again() -> bool:
-        found[:] = [await outbox.claim(limit=10, lease_s=30)]
-        return bool(found[0][1])
-
-    await eventually(claimed_again)
+    await age(database, 31, column="claimed_until")
+    token, claimed = await outbox.claim(limit=10, lease_s=30)
+    assert [row.id for row in claimed] == [dead[0].id]
     # then another has the row, and the first can neither mark nor release it.
     await outbox.mark_published(dead_token, [dead[0].id])
     await outbox.release(dead_token, [dead[0].id], error="late", delay_s=0)
     assert await outbox.unpublished() == 1
     assert (await outbox.claim(limit=10, lease_s=30))[1] == []
-    await outbox.mark_published(found[0][0], [dead[0].id])
+    await outbox.mark_published(token, [dead[0].id])
     assert await outbox.unpublished() == 0
     assert (await rows(database, "SELECT publishes FROM outbox"))[0]["publishes"] == 1
 
@@ -112,14 +107,12 @@ async def test_a_row_committed_late_is_not_passed_over(
 async def test_released_rows_wait_and_are_claimed_again(outbox: Outbox, jobs: Jobs, database: Database) -> None:
     await create(jobs)
     token, claimed = await outbox.claim(limit=10, lease_s=30)
-    await outbox.release(token, [claimed[0].id], error="nacked", delay_s=0.2)
+    await outbox.release(token, [claimed[0].id], error="nacked", delay_s=20)
     assert (await outbox.claim(limit=10, lease_s=30))[1] == []
     assert (await rows(database, "SELECT last_error FROM outbox"))[0]["last_error"] == "nacked"
-
-    async def claimable() -> bool:
-        return bool((await outbox.claim(limit=10, lease_s=30))[1])
-
-    await eventually(claimable)
+    # Sooner than their claim would have run out.
+    await age(database, 21, column="claimed_until")
+    assert len((await outbox.claim(limit=10, lease_s=30))[1]) == 1
 
 
 async def test_what_had_its_effect_is_settled(outbox: Outbox, jobs: Jobs, database: Database) -> None:

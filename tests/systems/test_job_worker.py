@@ -264,7 +264,8 @@ async def test_a_result_waits_for_a_database_that_is_away(
         said += "".join(capsys.readouterr())
         return said.count("holding a result") >= 2
 
-    async with Database(systems_database_url, name="small", pool=1, timeout_s=0.1) as small:
+    async with Database(systems_database_url, name="small", pool=1, timeout_s=0.2) as small:
+        await small.wait_until_up(timeout_s=30)
         task = asyncio.create_task(worker(small, expensive).handle(one))
         await eventually(held)
         assert (await job(jobs, job_id)).status is JobStatus.PROCESSING
