@@ -43,7 +43,9 @@ FEATURES = (
     Feature("streams", "a log that many read at their own pace"),
     Feature("consumer timeout per queue", "how long a message may stay unacknowledged", since=(3, 12)),
     Feature(
-        "delivery limit of 20 by default", "a message that keeps killing its consumer is dead-lettered", since=(4, 0)
+        "delivery limit of 20 by default",
+        "a message that keeps killing its consumer is dropped or dead-lettered",
+        since=(4, 0),
     ),
     Feature("mirrored classic queues", "the old way to replicate", until=(4, 0)),
     Feature("AMQP 1.0 in the core", "a second protocol without a plugin", since=(4, 0)),
