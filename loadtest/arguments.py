@@ -29,6 +29,9 @@ def add(parser: Any) -> None:
     choice("queue-type", _DEFAULTS.queue_type, ["classic", "quorum", "stream"], "WorkQueue, FanOut, Firehose")
     number("prefetch", _DEFAULTS.prefetch, "most messages of a consumer without an ack")
     number("ack-every", _DEFAULTS.ack_every, "messages that one ack stands for (WorkQueue, FanOut, Firehose)")
+    number("work-ms", _DEFAULTS.work_ms, "ms that a consumer of a Firehose works for each message; try a prefetch of 1")
+    choice("work", _DEFAULTS.work, ["constant", "exponential"], "whether every message takes that long (Firehose)")
+    number("shared-ms", _DEFAULTS.shared_ms, "of it, ms under a lock that all consumers of a Firehose share")
     number("confirm-window", _DEFAULTS.window, "most messages without a confirm; 0: no confirms (Firehose)")
     number("producers", _DEFAULTS.producers, "producer processes of a Firehose; elsewhere users are the producers")
     number("consumers", _DEFAULTS.consumers, "consumers, in each Locust process; FanOut: of each subscription")
@@ -74,7 +77,10 @@ def plan_of(options: Namespace, *, share: float = 1.0, part: int = 0) -> Plan:
         consumers=options.consumers,
         window=options.confirm_window,
         prefetch=options.prefetch,
-        ack_every=min(options.ack_every, options.prefetch),
+        ack_every=options.ack_every,
+        work_ms=options.work_ms,
+        work=options.work,
+        shared_ms=options.shared_ms,
         seed=options.seed * 1000 + part,
         client=options.client,
     )

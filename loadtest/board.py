@@ -230,7 +230,7 @@ def together(standings: list[Standing]) -> Standing:
 
 
 def _severity(limit: tuple[str, str]) -> int:
-    return ("client", "broker", "unknown", "rate").index(limit[0])
+    return ("client", "broker", "workers", "unknown", "rate").index(limit[0])
 
 
 def as_plain(standing: Standing) -> dict[str, Any]:

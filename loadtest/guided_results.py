@@ -14,14 +14,13 @@ from rich.table import Table
 from labs.display.chart import Chart, figure, finished
 from labs.display.palette import BLUE, FAINT, GREY, VERMILION
 from loadtest.board import Standing
+from loadtest.engine.verdict import NAMES
 from loadtest.place import Place
 from loadtest.results import Pending
 from loadtest.results.frames import latency_frame
 from loadtest.results.manifest import machine, versions
 from loadtest.results.plots import plot_latencies
 from loadtest.results.words import shown_ms
-
-_BOUND = {"rate": "rate-bound", "broker": "broker-bound", "client": "client-bound", "unknown": "unknown"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def table(outcomes: Sequence[Outcome], *, on: str) -> Table:
     for each in outcomes:
         rates = [f"{each.per_s(name):,.1f}" for name in ("due", "sent")]
         latencies = [shown_ms(each.quantile_ms(share)) for share in (0.5, 0.99, 1)]
-        bound = _BOUND[each.standing.limit[0]]
+        bound = NAMES[each.standing.limit[0]]
         made.add_row(each.scenario, *rates, f"{each.requests:,}", f"{each.failures:,}", *latencies, bound)
     return made
 
@@ -88,7 +87,7 @@ def limited_by(outcomes: Sequence[Outcome]) -> str:
     if not others:
         return "limited by: the rates asked for, in every scenario; the broker has room for more"
     first = others[0]
-    bound = ", ".join(f"{each.scenario} {_BOUND[each.standing.limit[0]]}" for each in others)
+    bound = ", ".join(f"{each.scenario} {NAMES[each.standing.limit[0]]}" for each in others)
     return f"limited by: {bound} ({first.scenario}: {first.standing.limit[1]})"
 
 

@@ -14,6 +14,8 @@ from loadtest.commands.shared import interruptible
 from loadtest.engine import stamps
 from loadtest.engine.plan import Plan, PlanError
 
+#: Whoever works for long takes one message at a time: the next one goes to whoever is free.
+_OF_WORKERS = {"prefetch": 1, "ack_every": 1}
 _HELP = {
     "rate": "Messages per second, over all producers; `max`: as fast as the confirm window allows.",
     "shape": "How the rate moves: constant; steps, ramp, sine or bursts around --rate; or replay of a --trace.",
@@ -29,7 +31,10 @@ _HELP = {
     "consumers": "Processes that consume; 0: nobody.",
     "window": "Most messages of a producer without a confirm; 0: no confirms.",
     "prefetch": "Most messages of a consumer without an ack.",
-    "ack_every": "Messages that one ack stands for.",
+    "ack_every": "Messages that one ack stands for; at most the prefetch.",
+    "work_ms": "Milliseconds that a consumer works for each message before it acknowledges it; it sleeps.",
+    "work": "Whether every message takes --work-ms (constant), or that on average, at random (exponential).",
+    "shared_ms": "Of --work-ms, what is spent under a lock that all consumers share: one at a time.",
     "drain_s": "Seconds that the broker has, after the load, to deliver what is left.",
     "seed": "Of everything random.",
     "client": "What publishes and consumes: engine, pika or aio-pika.",
@@ -68,7 +73,7 @@ def with_plan(
             if "rate" in chosen:
                 chosen["rate"] = _rate(chosen["rate"])
             with interruptible():
-                command(Plan(**chosen), **arguments)
+                command(Plan(**_settled(chosen)), **arguments)
 
         own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
         added = [_parameter(name, defaults) for name in names]
@@ -78,6 +83,12 @@ def with_plan(
         return wrapped
 
     return decorate
+
+
+def _settled(chosen: dict[str, Any]) -> dict[str, Any]:
+    """What was left out, where that depends on the rest."""
+    usual = _OF_WORKERS if chosen["work_ms"] else {name: getattr(Plan(), name) for name in _OF_WORKERS}
+    return {name: usual[name] if name in usual and value is None else value for name, value in chosen.items()}
 
 
 def _keywords(parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:
@@ -90,7 +101,10 @@ def _parameter(name: str, defaults: dict[str, Any]) -> inspect.Parameter:
     if name == "rate":
         kind, default = str, "max" if default is None else f"{default:g}"
     flag = _SWITCHES.get(name) or _SHORT.get(name) or f"--{name.replace('_', '-')}"
-    option = typer.Option(flag, help=_HELP[name], rich_help_panel="The load")
+    shown: str | bool = True
+    if name in _OF_WORKERS:
+        kind, default, shown = int | None, None, f"{default}; {_OF_WORKERS[name]} with --work-ms"
+    option = typer.Option(flag, help=_HELP[name], rich_help_panel="The load", show_default=shown)
     annotation = Annotated[kind, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 

@@ -35,6 +35,10 @@ class Consumption:
         self.from_intended, self.from_sent = Histogram(), Histogram()
         self.counts = dict.fromkeys(("received", "redelivered", "corrupt", "foreign"), 0)
         self.errors: list[str] = []
+        #: Seconds that were spent on the work for messages, and of these, waiting for the lock on what is shared.
+        self.worked_s = self.waited_s = 0.0
+        #: Messages that have come and whose work is not done.
+        self.held = 0
         self._taken: defaultdict[str, list[_Taken]] = defaultdict(list)
         self._waiting = 0
         self._last_s = 0.0
@@ -127,6 +131,9 @@ class Consumption:
             last_s=self._last_s,
             busy=self._clock.busy(),
             errors=len(self.errors),
+            worked_s=self.worked_s,
+            waited_s=self.waited_s,
+            held=self.held,
             **self.counts,
             **facts_of(from_intended=self.from_intended, from_sent=self.from_sent),
         )

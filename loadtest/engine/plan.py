@@ -11,7 +11,11 @@ from loadtest.engine.schedule import Arrivals, Bursts, Constant, Profile, Ramp, 
 
 Client = Literal["engine", "pika", "aio-pika"]
 QueueType = Literal["classic", "quorum", "stream"]
+Work = Literal["constant", "exponential"]
 Shape = Literal["constant", "steps", "ramp", "sine", "bursts", "replay"]
+
+#: A consumer that is told to stop does its message to the end, and nobody waits for ever.
+MOST_WORK_MS = 10_000
 
 
 class PlanError(Exception):
@@ -35,7 +39,10 @@ class Plan:
         producers, consumers: processes.
         window: most messages of a producer without a confirm; 0: no confirms at all.
         prefetch: most messages of a consumer without an ack.
-        ack_every: messages that one ack stands for.
+        ack_every: messages that one ack stands for; at most as many as the prefetch allows.
+        work_ms: time that a consumer takes for each message before it acknowledges it, on average; it sleeps.
+        work: whether every message takes that long, or the time is random with a seed.
+        shared_ms: of that time, what is spent under a lock that all consumers share: one at a time.
         drain_s: seconds that the broker has, after the load, to deliver what is left.
         seed: of everything random.
         client: what publishes and consumes.
@@ -57,6 +64,9 @@ class Plan:
     window: int = 300
     prefetch: int = 2000
     ack_every: int = 100
+    work_ms: float = 0.0
+    work: Work = "constant"
+    shared_ms: float = 0.0
     drain_s: float = 30.0
     seed: int = 0
     client: Client = "engine"
@@ -66,10 +76,12 @@ class Plan:
         for wrong, why in self._problems():
             if wrong:
                 raise PlanError(why)
+        # A consumer that waited for more would wait for ever: whoever lowers the one need not know of the other.
+        object.__setattr__(self, "ack_every", min(self.ack_every, self.prefetch))
 
     def _problems(self) -> list[tuple[bool, str]]:
         return [
-            (self.rate is not None and self.rate <= 0, "the rate must be more than zero; leave it out for full speed"),
+            (self.rate is not None and self.rate <= 0, "the rate must be more than zero; full speed is --rate max"),
             (self.rate is None and self.shape != "constant", f"the shape {self.shape} needs a rate"),
             (self.duration_s <= 0, "the duration must be more than zero seconds"),
             (not 0 <= self.warmup_s < self.duration_s, "the warm-up must be shorter than the run"),
@@ -82,8 +94,25 @@ class Plan:
             (self.window == 0 and self.rate is None, "full speed without confirms would fill the broker, not test it"),
             (not 1 <= self.prefetch <= 65535, "the prefetch is from 1 to 65535"),
             (self.queue_type == "quorum" and self.prefetch > 2000, "quorum queues allow a prefetch of 2000 at most"),
-            (not 1 <= self.ack_every <= self.prefetch, "an ack can stand for 1 to as many as the prefetch allows"),
+            (self.ack_every < 1, "an ack stands for a message at least"),
+            *self._problems_of_work(),
             (self.shape == "replay" and self.trace is None, "the shape replay needs a trace"),
+        ]
+
+    def _problems_of_work(self) -> list[tuple[bool, str]]:
+        works = self.work_ms > 0
+        return [
+            (not 0 <= self.work_ms <= MOST_WORK_MS, f"the work for a message is from 0 to {MOST_WORK_MS:,} ms"),
+            (not 0 <= self.shared_ms <= self.work_ms, "the time under the shared lock is a part of the work's"),
+            (
+                works and self.rate is None,
+                "full speed would only pile messages up before consumers that work: give a rate",
+            ),
+            (works and self.client != "engine", "consumers that work are the engine's own: choose the client engine"),
+            (
+                works and self.queue_type == "stream",
+                "every consumer of a stream gets all of it: work needs another queue",
+            ),
         ]
 
     def moments(self) -> Times | None:

@@ -235,7 +235,9 @@ class _Running:
         self._watch_until(is_done)
 
     def _is_empty(self) -> bool:
-        return self._plan.queue_type == "stream" or self._samples[-1].ready == 0
+        """Whether neither the broker nor a consumer has anything that is still to be done."""
+        held = sum(worker.last.get("held", 0) for worker in self._consumers)
+        return self._plan.queue_type == "stream" or (self._samples[-1].ready == 0 and held == 0)
 
     def _watch_until(self, done: Callable[[], bool]) -> None:
         next_s = time.monotonic()

@@ -1,4 +1,4 @@
-"""What limited a run: the rate asked for, the broker, or the client, whose figures then say little of the broker."""
+"""What limited a run: the rate asked for, the workers' own time, the broker, or the client, which then says little."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from loadtest.engine.series import Floats
 if TYPE_CHECKING:
     from loadtest.engine.run import Result
 
-#: Share of a core from which on a process of ours may be what limits a run.
+By = Literal["rate", "workers", "broker", "client", "unknown"]
+#: What a run is called by what limited it.
+NAMES: dict[str, str] = {
+    "rate": "rate-bound",
+    "workers": "worker-bound",
+    "broker": "broker-bound",
+    "client": "client-bound",
+    "unknown": "unknown",
+}
+#: Share of a core from which on a process of ours may be what limits a run; of its time, if it works for messages.
 BUSY = 0.85
 #: Share of the offered rate that counts as kept.
 KEPT = 0.99
@@ -26,13 +35,11 @@ _LEAST_S = 0.5
 class Limit:
     """What limited a run, and how one sees that."""
 
-    by: Literal["rate", "broker", "client", "unknown"]
+    by: By
     why: str
 
     def __str__(self) -> str:
-        return {"rate": "rate-bound", "broker": "broker-bound", "client": "client-bound", "unknown": "unknown"}[
-            self.by
-        ] + f": {self.why}"
+        return f"{NAMES[self.by]}: {self.why}"
 
 
 def limit_of(result: Result) -> Limit:
@@ -41,6 +48,8 @@ def limit_of(result: Result) -> Limit:
     start_s, end_s = result.span_s
     if end_s - start_s < _LEAST_S or not result.integrity.sent:
         return Limit("unknown", "the run was too short to tell")
+    if result.plan.work_ms:
+        return _limit_of_workers(result)
     busiest = max(_typical(result, "producers"), _typical(result, "consumers"))
     kept = result.rate("sent") >= KEPT * result.rate("due") if result.plan.rate is not None else False
     if kept and not grows(result):
@@ -53,6 +62,35 @@ def limit_of(result: Result) -> Limit:
         return Limit("broker", f"it blocked publishers for {blocked_s:.1f} s (an alarm)")
     why = "its confirms or deliveries came more slowly than messages were offered"
     return Limit("broker", f"{why}; the load generator used {busiest:.0%} of a core at the most")
+
+
+def _limit_of_workers(result: Result) -> Limit:
+    """Judge a run whose consumers work: it is their time that is offered, and that may not be enough."""
+    due = result.rate("due")
+    at_work, waiting = at_work_of(result)
+    # Of slow work few messages are done in a run: a few less than were offered mean something if nobody had time.
+    is_behind = at_work >= BUSY and result.rate("received") < KEPT * due
+    count, work_ms = result.plan.consumers, result.plan.work_ms
+    if result.rate("sent") >= KEPT * due and not grows(result) and not is_behind:
+        return Limit("rate", f"all that was offered was done; {count} workers were at work {at_work:.0%} of their time")
+    if at_work >= BUSY:
+        queueing = f", {waiting:.0%} of it in line for what they share" if result.plan.shared_ms else ""
+        offered = f"{due:,.0f} messages/s of {work_ms:g} ms need {due * work_ms / 1000:.1f} workers"
+        return Limit("workers", f"{count} workers were at work {at_work:.0%} of their time{queueing}; {offered}")
+    if (busiest := max(_typical(result, "producers"), _typical(result, "consumers"))) >= BUSY:
+        return Limit("client", f"a process of the load generator used {busiest:.0%} of a core")
+    idle = f"{count} workers were at work {at_work:.0%} of their time, and messages waited all the same"
+    return Limit("broker", f"{idle}: raise --prefetch, or look at the broker")
+
+
+def at_work_of(result: Result) -> tuple[float, float]:
+    """Share of the consumers' time that they were at work, and the share of that in which they waited for a lock."""
+    start_s, end_s = result.span_s
+    span = np.array([start_s, end_s])
+    worked, waited = (result.series.total(name, span) for name in ("worked_s", "waited_s"))
+    had_s = max(1e-9, (end_s - start_s) * result.plan.consumers)
+    worked_s = float(worked[1] - worked[0])
+    return min(1.0, worked_s / had_s), float(waited[1] - waited[0]) / max(worked_s, 1e-9)
 
 
 def grows(result: Result) -> bool:
