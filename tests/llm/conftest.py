@@ -17,7 +17,7 @@ def stub_process() -> Iterator[str]:
     process = start_stub("--dials", INSTANT.model_dump_json())
     yield address_of(process)
     process.terminate()
-    assert process.wait(timeout=5) == 0
+    assert process.wait(timeout=60) == 0
 
 
 @pytest.fixture
@@ -29,5 +29,5 @@ def stub(stub_process: str) -> Iterator[StubModel]:
 
 @pytest.fixture
 async def client(stub: StubModel) -> AsyncIterator[ModelClient]:
-    async with ModelClient(base_url=f"{stub.base_url}/v1", timeout_s=10) as model_client:
+    async with ModelClient(base_url=f"{stub.base_url}/v1", timeout_s=60) as model_client:
         yield model_client

@@ -49,7 +49,7 @@ def address_of(process: subprocess.Popen[str]) -> str:
     return address
 
 
-def wait_until(holds: Callable[[], bool], *, within_s: float = 5.0) -> None:
+def wait_until(holds: Callable[[], bool], *, within_s: float = 60.0) -> None:
     deadline = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < deadline, "the condition did not come to hold in time"
