@@ -25,6 +25,7 @@ from loadtest.sampling import BrokerWatch
 
 _LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 _TIMEOUT_S = 100.0
+_COLOURS = {"FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE"}
 
 
 class CommandFailed(LabError):
@@ -52,15 +53,14 @@ class LocustRun:
 
 
 def sent_frame(result: Result) -> pd.DataFrame:
-    """Every message that was sent, in the order of the schedule: when it was meant to go, and when it went.
+    """Every message that was sent, in the order of the schedule: when it was meant to go, and how late it went.
 
-    Both in seconds of `time.monotonic`, one clock for all processes of a machine.
+    `intended_s` is in seconds of `time.monotonic`, one clock for all processes of a machine.
     """
-    columns = {
-        name: np.concatenate([books[f"{name}_ns"] for books in result.sent.values()]) / 1e9
-        for name in ("intended", "sent")
-    }
-    frame = pd.DataFrame({f"{name}_s": values for name, values in columns.items()})
+    intended_ns, sent_ns = (
+        np.concatenate([books[name] for books in result.sent.values()]) for name in ("intended_ns", "sent_ns")
+    )
+    frame = pd.DataFrame({"intended_s": intended_ns / 1e9, "late_ms": (sent_ns - intended_ns) / 1e6})
     return frame.sort_values("intended_s", ignore_index=True)
 
 
@@ -74,8 +74,8 @@ class Bench:
     def __init__(self, vhost: VirtualHost) -> None:
         self._vhost = vhost
         self._folder = tempfile.TemporaryDirectory(prefix="loads-")
-        #: Of the last run: every message that was sent, see `sent_frame`.
-        self.sent = pd.DataFrame()
+        #: By the name of a run: every message that was sent, see `sent_frame`.
+        self.sent: dict[str, pd.DataFrame] = {}
         self._results = Path(self._folder.name) / "results"
         overview = vhost.management.overview()
         self._place = Place(
@@ -95,7 +95,7 @@ class Bench:
         """
         with BrokerWatch(self._place.management, self._place.virtual_host) as broker:
             result = execute(plan, self._place.url, watch=watch)
-        self.sent = sent_frame(result)
+        self.sent[name] = sent_frame(result)
         with Pending(self._results, name) as pending:
             pending.add(recorded(result, name=name, place=self._place, broker=broker.samples))
             return load(pending.commit())
@@ -129,11 +129,14 @@ class Bench:
         self._folder.cleanup()
 
     def _output(self, module: str, *arguments: str, succeeds_with: tuple[int, ...]) -> str:
-        broker = self._vhost.broker
+        # A kernel asks all that it starts for colours; a notebook keeps text.
+        environment = {name: value for name, value in os.environ.items() if name not in _COLOURS}
+        environment["LAB_AMQP_URL"] = self._vhost.amqp_url
+        environment["LAB_MANAGEMENT_URL"] = self._vhost.broker.management_url
         done = subprocess.run(
             [sys.executable, "-m", module, *arguments],
             cwd=self._folder.name,
-            env={**os.environ, "LAB_AMQP_URL": self._vhost.amqp_url, "LAB_MANAGEMENT_URL": broker.management_url},
+            env=environment,
             capture_output=True,
             text=True,
             timeout=_TIMEOUT_S,

@@ -26,7 +26,7 @@ def dots(
         for number, (name, points) in enumerate(series.items()):
             axes.plot(
                 [at for at, _ in points], [value for _, value in points], MARKERS[number % len(MARKERS)],
-                color=SERIES[number % len(SERIES)], markersize=4, alpha=0.6, markeredgewidth=0, label=name,
+                color=SERIES[number % len(SERIES)], markersize=4.5, alpha=0.55, markeredgewidth=0, label=name,
             )  # fmt: skip
         for label, (start, end) in shades.items():
             axes.axvspan(start, end, color=ORANGE, alpha=0.18, linewidth=0)
@@ -34,7 +34,7 @@ def dots(
                 label, (start, 1), xycoords=("data", "axes fraction"), xytext=(3, -3), textcoords="offset points",
                 va="top", fontsize=8, color=FAINT,
             )  # fmt: skip
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(bottom=0, top=1.15 * max((value for points in series.values() for _, value in points), default=1))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
         axes.set_xlabel(x)
         axes.set_ylabel(y)

@@ -121,6 +121,20 @@ MUTANTS: tuple[Mutant, ...] = (
         told_by="await deliver_again(lab",
     ),
     Mutant(
+        chapter="10_load_testing",
+        file="loadtest/engine/consumption.py",
+        old='(came_ns - stamps["intended_ns"])[warm]',
+        new='(came_ns - stamps["sent_ns"])[warm]',
+        told_by="p99 from the intended time, more than half",
+    ),
+    Mutant(
+        chapter="10_load_testing",
+        file="loadtest/engine/histogram.py",
+        old="        self.counts += other.counts\n",
+        new="        self.counts = np.maximum(self.counts, other.counts)\n",
+        told_by='print("merged: right to 1 %:"',
+    ),
+    Mutant(
         chapter="12_failure_drills",
         file="labs/store/outbox.py",
         old="power(2, LEAST(publishes - 1, 12))",

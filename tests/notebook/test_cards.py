@@ -26,6 +26,7 @@ TOPICS = {
     "delivery guarantees",
     "outbox",
     "services on queues",
+    "load testing",
     "failures",
 }
 
