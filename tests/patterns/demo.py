@@ -11,7 +11,7 @@ import psycopg
 from labs.broker import VirtualHost
 from labs.settings import ROOT
 
-_TIMEOUT_S = 60.0
+_TIMEOUT_S = 120.0
 
 
 def output_of(name: str, vhost: VirtualHost, *, database_url: str) -> str:

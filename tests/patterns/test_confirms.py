@@ -131,10 +131,10 @@ def test_every_confirmed_message_outlives_a_killed_broker(node: Node) -> None:
     channel.connection.close()
     node.settle()
     with Program(publish_confirmed, url=node.amqp_url, queue="work", window=WINDOW) as program:
-        program.wait_for("progress", count=10)
+        program.wait_for("progress", count=10, timeout_s=120)
         # When the broker is killed
         node.kill()
-        [broken] = program.wait_for("broken")
+        [broken] = program.wait_for("broken", timeout_s=120)
     node.start()
     # Then nothing confirmed is missing, and no more is unknown than was under way.
     there = {taken.body for taken in take_all(node.amqp_url, "work")}
@@ -152,9 +152,9 @@ def test_the_pattern_runs_alone_and_leaves_nothing_behind(pattern: str, vhost: V
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=True,
     )
     assert CONFIRMED in told.stdout
     assert told.stderr == ""
-    assert wait_until(lambda: vhost.queues() == [], timeout_s=10)
+    assert wait_until(lambda: vhost.queues() == [], timeout_s=60)

@@ -69,7 +69,7 @@ def messages(channel: BlockingChannel) -> Counter[str]:
 
 def relay_all(channel: BlockingChannel, db: Db) -> None:
     """The database may need a moment to take back what a killed relay held."""
-    assert wait_until(lambda: relay_batch(channel, db) == 0 and waiting(db) == 0, timeout_s=10)
+    assert wait_until(lambda: relay_batch(channel, db) == 0 and waiting(db) == 0, timeout_s=60)
 
 
 class Stopping:
@@ -192,10 +192,10 @@ def test_what_commits_late_is_published_too(channel: BlockingChannel, db: Db, da
 def test_a_hint_wakes_the_relay_long_before_it_would_look(
     vhost: VirtualHost, database_url: str, channel: BlockingChannel, db: Db
 ) -> None:
-    with Program(relay_for_ever, url=vhost.amqp_url, database_url=database_url, poll_s=60):
+    with Program(relay_for_ever, url=vhost.amqp_url, database_url=database_url, poll_s=600):
         for _ in range(3):
             place_order(db, BODY)
-            assert wait_until(lambda: waiting(db) == 0, timeout_s=10)
+            assert wait_until(lambda: waiting(db) == 0, timeout_s=60)
     assert set(messages(channel)) == orders(db)
 
 
@@ -205,14 +205,14 @@ def test_a_relay_finds_what_nobody_hinted_at_and_survives_a_lost_connection(
     insert = "INSERT INTO outbox (message_id, queue, body) VALUES (%s, %s, %s)"
     with Program(relay_for_ever, url=vhost.amqp_url, database_url=database_url, poll_s=0.05):
         db.execute(insert, ["one", QUEUE, BODY])
-        assert wait_until(lambda: waiting(db) == 0, timeout_s=10)
+        assert wait_until(lambda: waiting(db) == 0, timeout_s=60)
         # When the broker closes every connection
-        assert wait_until(lambda: len(vhost.management.connections(vhost.name)) == 2, timeout_s=15)
+        assert wait_until(lambda: len(vhost.management.connections(vhost.name)) == 2, timeout_s=60)
         for connection in vhost.management.connections(vhost.name):
             vhost.management.close_connection(connection.name)
         # Then the relay opens another one.
         db.execute(insert, ["two", QUEUE, BODY])
-        assert wait_until(lambda: waiting(db) == 0, timeout_s=10)
+        assert wait_until(lambda: waiting(db) == 0, timeout_s=60)
     again = open_channel(vhost.amqp_url)
     assert set(messages(again)) == {"one", "two"}
     again.connection.close()

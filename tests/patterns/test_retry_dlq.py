@@ -49,7 +49,7 @@ def settle_all(
 ) -> list[tuple[float, BasicProperties]]:
     """Settle every delivery until the condition holds; when each came and with which properties."""
     seen: list[tuple[float, BasicProperties]] = []
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     for delivery in channel.consume(QUEUE, inactivity_timeout=0.05):
         method, properties, _ = delivery
         if method is not None and properties is not None:
@@ -63,7 +63,7 @@ def settle_all(
 
 
 def ready(vhost: VirtualHost, queue: str, messages: int) -> bool:
-    return wait_until(lambda: vhost.depth(queue).messages == messages, timeout_s=10, every_s=0.02)
+    return wait_until(lambda: vhost.depth(queue).messages == messages, timeout_s=60, every_s=0.02)
 
 
 def is_dead(vhost: VirtualHost) -> Callable[[], bool]:
@@ -207,7 +207,7 @@ def test_it_runs_alone_and_leaves_nothing_behind(vhost: VirtualHost) -> None:
     }
     command = [sys.executable, "-m", "labs.patterns.retry_dlq"]
     told = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=True
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=True
     ).stdout
     assert told.count("trying order-1") == 4
     assert "'attempt': 4" in told

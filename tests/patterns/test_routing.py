@@ -147,7 +147,7 @@ def test_it_runs_alone_and_leaves_nothing_behind(vhost: VirtualHost) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert ended.returncode == 0, ended.stderr
     told = [line.split(",")[0] for line in ended.stdout.splitlines()]

@@ -72,33 +72,33 @@ def caller(vhost: VirtualHost, request: pytest.FixtureRequest) -> Iterator[Calle
 
 
 def has_servers(vhost: VirtualHost, count: int) -> bool:
-    return wait_until(lambda: vhost.depth(QUEUE).consumers == count, timeout_s=20, every_s=0.02)
+    return wait_until(lambda: vhost.depth(QUEUE).consumers == count, timeout_s=60, every_s=0.02)
 
 
 def test_a_call_gets_its_answer(vhost: VirtualHost, caller: Caller) -> None:
     with Program(upper, url=vhost.amqp_url):
-        assert [caller.call(QUEUE, word, timeout_s=20) for word in (b"ann", b"bob")] == [b"ANN", b"BOB"]
+        assert [caller.call(QUEUE, word, timeout_s=60) for word in (b"ann", b"bob")] == [b"ANN", b"BOB"]
         assert caller.strays == 0
 
 
 def test_an_empty_answer_is_an_answer(vhost: VirtualHost, caller: Caller) -> None:
     with Program(upper, url=vhost.amqp_url):
-        assert caller.call(QUEUE, b"", timeout_s=20) == b""
+        assert caller.call(QUEUE, b"", timeout_s=60) == b""
 
 
 def test_without_a_server_the_time_runs_out_and_the_question_is_gone(vhost: VirtualHost, caller: Caller) -> None:
     started = time.monotonic()
     with pytest.raises(TimeoutError):
         caller.call(QUEUE, b"hello", timeout_s=0.2)
-    assert 0.2 <= time.monotonic() - started < 5
-    assert wait_until(lambda: vhost.depth(QUEUE).messages == 0, timeout_s=20)
+    assert 0.2 <= time.monotonic() - started < 30
+    assert wait_until(lambda: vhost.depth(QUEUE).messages == 0, timeout_s=60)
 
 
 def test_without_a_queue_the_caller_knows_at_once(caller: Caller) -> None:
     started = time.monotonic()
     with pytest.raises(UnroutableError):
         caller.call("no-such-queue", b"hello", timeout_s=60)
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 45
 
 
 def test_answers_that_are_late_foreign_or_second_are_dropped(vhost: VirtualHost, caller: Caller) -> None:
@@ -110,9 +110,9 @@ def test_answers_that_are_late_foreign_or_second_are_dropped(vhost: VirtualHost,
         server.wait_for("asked")
         # when the next one is asked,
         # then its answer is its own, though the late one and a foreign one come before it,
-        assert caller.call(QUEUE, b"second", timeout_s=20) == b"SECOND"
+        assert caller.call(QUEUE, b"second", timeout_s=60) == b"SECOND"
         # and once only, though it comes twice.
-        assert caller.call(QUEUE, b"third", timeout_s=20) == b"THIRD"
+        assert caller.call(QUEUE, b"third", timeout_s=60) == b"THIRD"
         assert caller.strays == 3
 
 
@@ -124,7 +124,7 @@ def test_the_question_of_a_killed_server_is_answered_by_another(vhost: VirtualHo
         with Program(upper, url=vhost.amqp_url) as heir:
             assert has_servers(vhost, 2)
             victim.kill()
-            assert calling.result() == b"HELLO"
+            assert calling.result(timeout=120) == b"HELLO"
             assert [told["question"] for told in heir.wait_for("asked")] == ["hello"]
     assert vhost.depth(QUEUE).messages == 0
 
@@ -132,14 +132,14 @@ def test_the_question_of_a_killed_server_is_answered_by_another(vhost: VirtualHo
 def test_a_busy_server_leaves_questions_to_others(vhost: VirtualHost, caller: Caller) -> None:
     with Program(stuck, url=vhost.amqp_url) as busy, ThreadPoolExecutor(1) as threads:
         assert has_servers(vhost, 1)
-        waiting = threads.submit(Caller(vhost.amqp_url).call, QUEUE, b"never", timeout_s=5)
+        waiting = threads.submit(Caller(vhost.amqp_url).call, QUEUE, b"never", timeout_s=120)
         busy.wait_for("asked")
         with Program(upper, url=vhost.amqp_url):
             assert has_servers(vhost, 2)
-            assert [caller.call(QUEUE, b"hello", timeout_s=20) for _ in range(5)] == [b"HELLO"] * 5
+            assert [caller.call(QUEUE, b"hello", timeout_s=60) for _ in range(5)] == [b"HELLO"] * 5
             assert len(busy.of("asked")) == 1
             busy.kill()  # and even its question is answered now
-            assert waiting.result() == b"NEVER"
+            assert waiting.result(timeout=120) == b"NEVER"
 
 
 def test_it_runs_alone_and_leaves_nothing_behind(vhost: VirtualHost) -> None:
@@ -148,7 +148,7 @@ def test_it_runs_alone_and_leaves_nothing_behind(vhost: VirtualHost) -> None:
         env={**os.environ, "LAB_AMQP_URL": vhost.amqp_url, "LAB_MANAGEMENT_URL": vhost.broker.management_url},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=True,
     )
     assert ran.stdout.splitlines()[-3:] == ["HELLO", "TimeoutError", "UnroutableError"]

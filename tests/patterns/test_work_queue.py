@@ -35,7 +35,7 @@ def becomes(vhost: VirtualHost, *, messages: int, consumers: int) -> bool:
         depth = vhost.depth(QUEUE)
         return (depth.messages, depth.consumers) == (messages, consumers)
 
-    return wait_until(now, timeout_s=20, every_s=0.02)
+    return wait_until(now, timeout_s=60, every_s=0.02)
 
 
 def test_no_task_is_lost_when_its_worker_is_killed(vhost: VirtualHost) -> None:
@@ -58,7 +58,7 @@ def test_what_is_done_does_not_come_again(vhost: VirtualHost) -> None:
         worker.wait_for("done", count=5)
         assert becomes(vhost, messages=0, consumers=1)
     # The last ack may not have been sent when the worker was killed; all others have.
-    assert wait_until(lambda: vhost.depth(QUEUE).consumers == 0, timeout_s=20)
+    assert wait_until(lambda: vhost.depth(QUEUE).consumers == 0, timeout_s=60)
     assert vhost.depth(QUEUE).messages <= 1
 
 
@@ -124,7 +124,7 @@ def test_the_demo_ends_and_leaves_nothing_behind(vhost: VirtualHost) -> None:
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
     first, *others = demo.stdout.splitlines()
