@@ -23,7 +23,7 @@ from typing import Any, NoReturn, Self
 
 from labs.errors import LabError
 
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 60.0
 _AT = "at_s"
 _EVENT = "event"
 

@@ -18,6 +18,8 @@ from labs.processes import end, tail, wait_until
 
 #: Seconds to end after SIGTERM: a worker may finish what it runs, see LAB_GRACE_S.
 END_TIMEOUT_S = 30.0
+#: A process is ready after a second or two; on a machine that starts many at once each gets time.
+READY_TIMEOUT_S = 60.0
 
 
 class ProcessFailed(LabError):
@@ -80,7 +82,7 @@ class Child:
     def record(self) -> ChildRecord:
         return ChildRecord(self.name, self.pid, self._created_s, self.url)
 
-    def wait_ready(self, *, timeout_s: float = 30.0) -> None:
+    def wait_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Wait until the process has said that it is ready.
 
         Raises:
