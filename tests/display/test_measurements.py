@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from labs.display import Chart, Mark, Stretch, bars, grid, lines, panels, percentiles, source, tracks
+from labs.display import Chart, Mark, Stretch, bars, dots, grid, lines, panels, percentiles, source, tracks
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -48,6 +48,11 @@ def test_percentiles_of_few_or_no_samples_are_no_error(samples: list[float]) -> 
 def test_panels_say_where_each_series_peaks_and_what_was_broken() -> None:
     chart = panels({"ready": [(0, 0), (1, 7), (2, 1)]}, title="t", shades={"no broker": (0.5, 1.5)})
     assert words(chart) == ["t", "no broker: 0.5 to 1.5 s", "ready: from 0 to 1, most 7 at 1.0 s"]
+
+
+def test_dots_say_how_many_there_are_and_where_the_highest_is() -> None:
+    chart = dots({"open": [(0, 1), (1, 990), (2, 3)], "none": []}, title="t", x="seconds", y="ms", shades={"a": (1, 2)})
+    assert words(chart) == ["t", "open: 3 dots, the highest 990 at 1.00 (ms)", "none: none"]
 
 
 def test_tracks_say_what_happened_in_each_lane() -> None:
