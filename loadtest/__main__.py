@@ -17,6 +17,7 @@ _COMMANDS = {
     "run": "run.run",
     "capacity": "capacity.capacity",
     "compare": "compare.compare_",
+    "workers": "workers.workers",
     "report": "report.report",
 }
 

@@ -1,4 +1,4 @@
-"""How sure a ratio is: from pairs of measurements that were made one right after the other.
+"""How sure a mean or a ratio is; a ratio from pairs of measurements that were made one right after the other.
 
 A machine that grows slower over an hour, or a neighbour that comes and goes, touches both halves of a pair: their
 ratio holds where neither of them would.
@@ -50,10 +50,31 @@ def ratio_of(first: Sequence[float], second: Sequence[float]) -> Ratio | None:
         return None
     logs = [math.log(b / a) for a, b in pairs]
     middle = statistics.fmean(logs)
-    freedom = len(logs) - 1
-    t = _T95[freedom - 1] if freedom <= len(_T95) else _NORMAL95
-    half = t * statistics.stdev(logs) / math.sqrt(len(logs))
+    half = _half_width(logs)
     return Ratio(math.exp(middle), math.exp(middle - half), math.exp(middle + half), len(logs))
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean with its 95 % confidence interval; of a single value nobody knows how sure it is."""
+
+    middle: float
+    low: float
+    high: float
+    count: int
+
+
+def mean_of(values: Sequence[float]) -> Mean:
+    """The mean of one value or more, with Student's t interval; of a single one it is infinitely wide."""
+    middle = statistics.fmean(values)
+    half = _half_width(values) if len(values) > 1 else math.inf
+    return Mean(middle, middle - half, middle + half, len(values))
+
+
+def _half_width(values: Sequence[float]) -> float:
+    freedom = len(values) - 1
+    t = _T95[freedom - 1] if freedom <= len(_T95) else _NORMAL95
+    return t * statistics.stdev(values) / math.sqrt(len(values))
 
 
 def _is_usable(value: float) -> bool:

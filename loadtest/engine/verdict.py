@@ -21,8 +21,10 @@ NAMES: dict[str, str] = {
     "client": "client-bound",
     "unknown": "unknown",
 }
-#: Share of a core from which on a process of ours may be what limits a run; of its time, if it works for messages.
+#: Share of a core from which on a process of ours may be what limits a run.
 BUSY = 0.85
+#: Share of their time from which on consumers that work are what limits it: acks and deliveries take the rest.
+AT_WORK = 0.75
 #: Share of the offered rate that counts as kept.
 KEPT = 0.99
 #: Share of all messages by which the backlog may drift.
@@ -69,17 +71,18 @@ def _limit_of_workers(result: Result) -> Limit:
     due = result.rate("due")
     at_work, waiting = at_work_of(result)
     # Of slow work few messages are done in a run: a few less than were offered mean something if nobody had time.
-    is_behind = at_work >= BUSY and result.rate("received") < KEPT * due
+    is_behind = at_work >= AT_WORK and result.rate("received") < KEPT * due
     count, work_ms = result.plan.consumers, result.plan.work_ms
+    who = "1 worker was" if count == 1 else f"{count} workers were"
     if result.rate("sent") >= KEPT * due and not grows(result) and not is_behind:
-        return Limit("rate", f"all that was offered was done; {count} workers were at work {at_work:.0%} of their time")
-    if at_work >= BUSY:
+        return Limit("rate", f"all that was offered was done; {who} at work {at_work:.0%} of the time")
+    if at_work >= AT_WORK:
         queueing = f", {waiting:.0%} of it in line for what they share" if result.plan.shared_ms else ""
         offered = f"{due:,.0f} messages/s of {work_ms:g} ms need {due * work_ms / 1000:.1f} workers"
-        return Limit("workers", f"{count} workers were at work {at_work:.0%} of their time{queueing}; {offered}")
+        return Limit("workers", f"{who} at work {at_work:.0%} of the time{queueing}; {offered}")
     if (busiest := max(_typical(result, "producers"), _typical(result, "consumers"))) >= BUSY:
         return Limit("client", f"a process of the load generator used {busiest:.0%} of a core")
-    idle = f"{count} workers were at work {at_work:.0%} of their time, and messages waited all the same"
+    idle = f"{who} at work {at_work:.0%} of the time, and messages waited all the same"
     return Limit("broker", f"{idle}: raise --prefetch, or look at the broker")
 
 

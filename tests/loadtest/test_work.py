@@ -47,7 +47,7 @@ def test_too_few_workers_are_named_as_the_limit_and_enough_are_not(url: str) -> 
     # Given 80 messages a second of 20 ms: work for 1.6
     few, enough = (execute(working(rate=80, consumers=count, prefetch=5), url).limit for count in (1, 4))
     assert few.by == "workers"
-    assert str(few).startswith("worker-bound: 1 workers were at work")
+    assert str(few).startswith("worker-bound: 1 worker was at work")
     assert "80 messages/s of 20 ms need 1.6 workers" in few.why
     assert enough.by == "rate", enough
 
