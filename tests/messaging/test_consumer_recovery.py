@@ -134,7 +134,7 @@ async def test_stopping_gives_back_what_it_can_not_finish_in_time(bench: Workben
         await eventually(lambda: len(first.seen) == 1)
         started = time.monotonic()
         await consumer.stop(grace_s=0.2)
-        assert 0.2 <= time.monotonic() - started < 4
+        assert 0.2 <= time.monotonic() - started < 30
         assert (consumer.statistics.requeued, consumer.statistics.acknowledged) == (1, 0)
         # The next consumer gets it, and can tell that it is the same.
         async with bench.consuming(second):
@@ -171,7 +171,7 @@ async def test_stopping_while_the_broker_is_out_of_reach_ends(bench: Workbench) 
             await eventually(lambda: len(gate.seen) == 1)
             await proxy.stop()
             await eventually(lambda: not consumer.connected)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await consumer.stop(grace_s=0.2)
     # The broker gives the message to the next one.
     await bench.has(1)

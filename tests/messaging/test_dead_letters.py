@@ -110,7 +110,7 @@ async def test_letters_that_fail_again_are_not_moved_twice(bench: Workbench) -> 
         for n in range(20):
             await bury(bench, publisher, ping(n))
         # when the letters are redriven,
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             done = await redrive(bench.url, bench.dlq, publisher=publisher)
         # then each went round once, and is back with its redrive counted.
         await eventually(lambda: len(handled) == 20)

@@ -85,7 +85,7 @@ async def test_a_missing_queue_is_told_at_once(bench: Workbench) -> None:
         started = time.monotonic()
         with pytest.raises(Unroutable, match="is a server running"):
             await client.call(queue_of(bench), {})
-        assert time.monotonic() - started < 15
+        assert time.monotonic() - started < 45
         assert client.statistics.unroutable == 1
 
 
@@ -98,6 +98,7 @@ async def test_without_a_server_the_call_times_out_and_its_request_expires(bench
         with pytest.raises(RpcTimeout, match=r"0\.3 s"):
             await client.call(queue, {"n": "gone"}, timeout_s=0.3)
         # A server that comes later does no work for a caller who has gone.
+        await eventually(lambda: is_empty(bench))
         async with serving(bench, gate):
             await client.call(queue, {"n": "here"})
     assert gate.seen == [{"n": "here"}]

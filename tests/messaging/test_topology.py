@@ -65,21 +65,20 @@ async def test_binding_a_missing_queue_is_an_error(bench: Workbench) -> None:
 
 
 async def test_each_retry_queue_returns_its_messages_after_its_delay(messaging_vhost: VirtualHost) -> None:
-    bench = workbench_in(messaging_vhost, delays_ms=(200, 500))
+    bench = workbench_in(messaging_vhost, delays_ms=(200, 1000))
     loop = asyncio.get_running_loop()
     async with bench.publisher() as publisher:
         started = loop.time()
         # Given the long wait first: in one queue with a TTL for each message it would hold up the short one.
-        for delay_ms in (500, 200):
+        for delay_ms in (1000, 200):
             await publisher.publish(ping(delay_ms), exchange="", routing_key=f"{bench.queue}.retry.{delay_ms}")
-        assert await bench.depth() == 0
         arrived = []
         for _ in range(2):
             _, body = await bench.take()
             arrived.append((body, loop.time() - started))
-    assert [b'"n":200' in arrived[0][0], b'"n":500' in arrived[1][0]] == [True, True]
+    assert [b'"n":200' in arrived[0][0], b'"n":1000' in arrived[1][0]] == [True, True]
     assert arrived[0][1] >= 0.2
-    assert arrived[1][1] >= 0.5
+    assert arrived[1][1] >= 1.0
 
 
 async def test_work_and_retry_queues_are_replicated_and_the_dead_letters_can_be_looked_at(bench: Workbench) -> None:
