@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from loadtest.engine import stamps
 from loadtest.engine.child import CpuClock, facts_of, tell, told_to_stop
 from loadtest.engine.confirms import Settled
-from loadtest.engine.histogram import Histogram
+from loadtest.engine.histogram import Recorder
 from loadtest.engine.ledger import Outcome, Sent
 from loadtest.engine.plan import Task
 from loadtest.engine.schedule import Times, share
@@ -41,7 +41,7 @@ class Publications:
         self._moments = None if moments is None else share(moments, part=task.number, parts=task.plan.producers)
         self.offered = 0 if self._moments is None else len(self._moments)
         self.book = Sent(self.offered or _ROOM)
-        self.send_delay, self.confirm = Histogram(), Histogram()
+        self.send_delay, self.confirm = Recorder(), Recorder()
         self.errors: list[str] = []
         #: Why it gave up, if it did.
         self.refused: str | None = None
@@ -195,5 +195,5 @@ class Publications:
             busy=self._clock.busy(),
             blocked_s=self._blocked_s + blocked_s,
             errors=len(self.errors),
-            **facts_of(send_delay=self.send_delay, confirm=self.confirm),
+            **facts_of(send_delay=self.send_delay.histogram, confirm=self.confirm.histogram),
         )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtest.engine.histogram import BUCKETS, Histogram, merged
+from loadtest.engine.histogram import BUCKETS, Histogram, Recorder, merged
 
 latencies = st.lists(st.integers(min_value=0, max_value=10**13), min_size=1, max_size=300)
 quantiles = st.floats(min_value=0, max_value=1)
@@ -68,3 +68,15 @@ def test_values_beyond_the_range_are_counted_at_its_end() -> None:
     made = histogram([-5, 2**62])
     assert made.count == 2
     assert (made.least_ns, made.counts[BUCKETS - 1]) == (0, 1)
+
+
+@given(st.lists(st.lists(st.integers(0, 10**12), max_size=50), max_size=20))
+def test_gathered_values_count_as_single_ones(batches: list[list[int]]) -> None:
+    recorder, plain = Recorder(), Histogram()
+    for number, batch in enumerate(batches):
+        values = np.array(batch, np.int64)
+        recorder.record(values)
+        plain.record(values)
+        if number % 3 == 0:  # also when it is asked in between
+            assert recorder.histogram.count == plain.count
+    assert recorder.histogram.sparse() == plain.sparse()
