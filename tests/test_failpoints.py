@@ -29,7 +29,7 @@ for n in range(1, 6):
 
 def run(spec: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", SCRIPT, spec]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
 @pytest.fixture(autouse=True)
@@ -68,9 +68,9 @@ def test_a_stopped_process_waits_until_it_is_told_to_go_on() -> None:
             _, status = os.waitpid(process.pid, os.WNOHANG | os.WUNTRACED)
             return os.WIFSTOPPED(status)
 
-        assert wait_until(stopped, timeout_s=20)
+        assert wait_until(stopped, timeout_s=60)
         process.send_signal(signal.SIGCONT)
-        assert process.communicate(timeout=20)[0].split() == ["1", "2", "3", "4", "5"]
+        assert process.communicate(timeout=60)[0].split() == ["1", "2", "3", "4", "5"]
 
 
 @pytest.mark.parametrize("spec", ["job.claimed", "job.claimed=explode", "=kill", "a=kill@x", "Job=kill"])

@@ -32,7 +32,7 @@ except ValueError:
 
 def logged(form: str = "json", level: str = "INFO") -> list[str]:
     command = [sys.executable, "-c", SCRIPT, form, level]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout == ""
     return done.stderr.splitlines()
 

@@ -20,12 +20,13 @@ def crashed(installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     try:
         # Given two processes that start the same node at the same moment,
         starters = [start_in_process(home), start_in_process(home)]
-        outputs = tuple(starter.communicate(timeout=100)[0] for starter in starters)
+        outputs = tuple(starter.communicate(timeout=200)[0] for starter in starters)
         first_pid, first_url = node.pid, node.amqp_url
         assert first_pid is not None, outputs
         # and a confirmed message in a durable queue,
         publish_durably(first_url)
-        assert wait_until(lambda: queue_is_on_disk(home), timeout_s=5)
+        assert wait_until(lambda: queue_is_on_disk(home), timeout_s=60)
+        node.settle()
         # when the node is killed, its pid passes to a stranger, and its cookie becomes readable for all,
         node.kill()
         with subprocess.Popen(["/bin/sleep", "300"]) as stranger:

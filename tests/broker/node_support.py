@@ -12,6 +12,7 @@ import pika
 import psutil
 
 from labs.broker.node import Node
+from labs.processes import wait_until
 
 #: What a user's shell may hold; none of it may reach the node.
 HOSTILE = {
@@ -53,6 +54,11 @@ def processes_of(home: Path) -> list[psutil.Process]:
         except (psutil.Error, OSError):
             continue
     return found
+
+
+def leaves_nothing(home: Path) -> bool:
+    """Whether a node that was stopped is gone with all that it had started: Erlang's helpers notice a moment later."""
+    return wait_until(lambda: processes_of(home) == [], timeout_s=10)
 
 
 @dataclass(frozen=True)

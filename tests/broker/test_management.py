@@ -25,7 +25,7 @@ def channel(vhost: VirtualHost) -> Iterator[pika.adapters.blocking_connection.Bl
 
 
 def test_the_overview_names_the_broker(broker: Broker, vhost: VirtualHost) -> None:
-    overview = vhost.management.wait_until_ready(timeout_s=5)
+    overview = vhost.management.wait_until_ready(timeout_s=60)
     assert overview.version == broker.version
     assert int(overview.erlang_version.split(".")[0]) >= 24
     assert "@" in overview.node
@@ -71,7 +71,7 @@ def test_depth_is_exact_at_once_and_the_figures_follow_within_seconds(vhost: Vir
     for _ in range(3):
         channel.basic_publish("", "work", b"x")
     assert vhost.depth("work").messages == 3
-    assert wait_until(lambda: vhost.management.queue(vhost.name, "work").messages_ready == 3, timeout_s=10)
+    assert wait_until(lambda: vhost.management.queue(vhost.name, "work").messages_ready == 3, timeout_s=60)
     vhost.management.purge_queue(vhost.name, "work")
     assert vhost.depth("work").messages == 0
     vhost.management.delete_queue(vhost.name, "work")
@@ -88,20 +88,20 @@ def test_consumers_channels_and_connections_are_seen_and_a_connection_can_be_clo
     channel.basic_qos(prefetch_count=7)
     channel.basic_consume("work", lambda *_: None, consumer_tag="reader")
     assert vhost.depth("work").consumers == 1
-    assert wait_until(lambda: len(management.consumers(vhost.name)) == 1, timeout_s=10)
+    assert wait_until(lambda: len(management.consumers(vhost.name)) == 1, timeout_s=60)
     (consumer,) = management.consumers(vhost.name)
     assert (consumer.consumer_tag, consumer.queue.name, consumer.prefetch_count) == ("reader", "work", 7)
 
     def named() -> bool:
         return [connection.title for connection in management.connections(vhost.name)] == ["the test's"]
 
-    assert wait_until(named, timeout_s=10)
-    assert wait_until(lambda: vhost.name in {channel.vhost for channel in management.channels()}, timeout_s=10)
+    assert wait_until(named, timeout_s=60)
+    assert wait_until(lambda: vhost.name in {channel.vhost for channel in management.channels()}, timeout_s=60)
     (connection,) = management.connections(vhost.name)
     management.close_connection(connection.name, reason="drill")
     management.close_connection(connection.name)  # once more does no harm
     with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="drill"):
-        channel.connection.process_data_events(time_limit=5)
+        channel.connection.process_data_events(time_limit=60)
 
 
 def test_users_and_their_permissions(vhost: VirtualHost) -> None:
@@ -148,7 +148,7 @@ def test_nobody_there_is_unavailable() -> None:
 
 def test_nodes_say_what_they_use(broker: Broker, vhost: VirtualHost) -> None:
     # A node that was started just now hasn't counted yet.
-    assert wait_until(lambda: vhost.management.nodes()[0].os_pid is not None, timeout_s=20)
+    assert wait_until(lambda: vhost.management.nodes()[0].os_pid is not None, timeout_s=60)
     [node] = vhost.management.nodes()
     assert node.name == vhost.management.overview().node
     assert node.running
