@@ -11,11 +11,11 @@ import asyncio
 import contextlib
 
 import structlog
-from pika import exceptions
 from pika.spec import Basic, BasicProperties
 
 from labs import failpoints
 from labs.errors import BrokerError, MessageError
+from labs.messaging.acks import Acks
 from labs.messaging.connection import Channel, Connection, check_url
 from labs.messaging.delivery import ConsumerConfig, ConsumerStatistics, Delivery, Handler, OnDeadLetter
 from labs.messaging.message import decode, now
@@ -52,10 +52,11 @@ class Consumer:
         self._heartbeat_s = heartbeat_s
         self._timeout_s = timeout_s
         self._channel: Channel | None = None
+        self._acks: Acks | None = None
         self._tag: str | None = None
         self._stopping = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
-        self.statistics = ConsumerStatistics()
+        self.statistics = ConsumerStatistics(config.queue)
         self._settlement = Settlement(
             config, handler, publisher=publisher, on_dead_letter=on_dead_letter, statistics=self.statistics
         )
@@ -81,9 +82,10 @@ class Consumer:
         await channel.set_prefetch(self._config.prefetch)
         if self._stopping.is_set():  # what it took now it could only give back, again and again
             return await channel.closed
-        self._tag = await channel.consume(self._config.queue, lambda _, *rest: self._accept(channel, *rest))
-        self._channel = channel
-        self._count("connects")
+        acks = Acks(channel, self.statistics.count)
+        self._tag = await channel.consume(self._config.queue, lambda _, *rest: self._accept(channel, acks, *rest))
+        self._channel, self._acks = channel, acks
+        self.statistics.count("connects")
         log.info("consuming", queue=self._config.queue, prefetch=self._config.prefetch)
         if self._stopping.is_set():  # told so while the broker was asked
             await channel.cancel(self._tag)
@@ -103,24 +105,27 @@ class Consumer:
             task.cancel()
         if self._running:
             await asyncio.wait(self._running, timeout=5)
+        if self._acks is not None:
+            self._acks.flush()
         if channel is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_ANSWER_TIMEOUT_S):
                     await channel.close()
 
-    def _count(self, outcome: str) -> None:
-        self.statistics.count(outcome, queue=self._config.queue)
-
-    def _accept(self, channel: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
-        self._count("delivered")
+    def _accept(
+        self, channel: Channel, acks: Acks, method: Basic.Deliver, properties: BasicProperties, body: bytes
+    ) -> None:
+        self.statistics.count("delivered")
         if self._stopping.is_set():
-            self._give_back(channel, method.delivery_tag)
+            acks.requeue(method.delivery_tag)
             return
-        task = asyncio.create_task(self._handle(channel, method, properties, body))
+        task = asyncio.create_task(self._handle(channel, acks, method, properties, body))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _handle(self, channel: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
+    async def _handle(
+        self, channel: Channel, acks: Acks, method: Basic.Deliver, properties: BasicProperties, body: bytes
+    ) -> None:
         try:
             delivery = self._read(method, properties, body)
             if isinstance(delivery, MessageError):
@@ -128,16 +133,16 @@ class Consumer:
             else:
                 await self._settlement.settle(channel, delivery)
             failpoints.reach("consumer.before_ack", self._config.queue)
-            self._acknowledge(channel, method.delivery_tag)
+            acks.ack(method.delivery_tag)
         except asyncio.CancelledError:
-            self._give_back(channel, method.delivery_tag)
+            acks.requeue(method.delivery_tag)
             raise
         except ChannelLost:
-            self._count("orphaned")
+            self.statistics.count("orphaned")
         except Exception as error:
             # A reject raises the delivery count, so that even this ends in the dead-letter queue one day.
             log.error("a delivery could not be settled", queue=self._config.queue, **where(error))  # noqa: TRY400
-            self._reject(channel, method.delivery_tag)
+            acks.reject(method.delivery_tag)
 
     def _read(self, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> Delivery | MessageError:
         try:
@@ -154,24 +159,3 @@ class Consumer:
             redelivered=bool(method.redelivered),
             received_at=now(),
         )
-
-    def _acknowledge(self, channel: Channel, tag: int) -> None:
-        if not channel.is_open:
-            raise ChannelLost
-        try:
-            channel.raw.basic_ack(tag)
-        except exceptions.AMQPError as error:
-            raise ChannelLost from error
-        self._count("acknowledged")
-
-    def _give_back(self, channel: Channel, tag: int) -> None:
-        with contextlib.suppress(exceptions.AMQPError):
-            if channel.is_open:
-                channel.raw.basic_nack(tag, requeue=True)
-                self._count("requeued")
-
-    def _reject(self, channel: Channel, tag: int) -> None:
-        with contextlib.suppress(exceptions.AMQPError):
-            if channel.is_open:
-                channel.raw.basic_reject(tag, requeue=True)
-                self._count("requeued")

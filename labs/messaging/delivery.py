@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from prometheus_client import Counter
 from pydantic import BaseModel
 
 from labs.messaging.message import Message, Schemas
@@ -35,8 +36,9 @@ OnDeadLetter = Callable[[Delivery, str], Awaitable[None]]
 
 @dataclass
 class ConsumerStatistics:
-    """Counts since the start."""
+    """Counts since the start, of one consumer; the metrics of its queue count them too."""
 
+    queue: str
     delivered: int = 0
     acknowledged: int = 0
     retried: int = 0
@@ -47,10 +49,15 @@ class ConsumerStatistics:
     orphaned: int = 0
     connects: int = 0
 
-    def count(self, outcome: str, *, queue: str) -> None:
-        """One more of an outcome, here and in the metrics."""
-        setattr(self, outcome, getattr(self, outcome) + 1)
-        DELIVERIES.labels(queue, outcome).inc()
+    _metrics: dict[str, Counter] = field(default_factory=dict, init=False, repr=False)
+
+    def count(self, outcome: str, number: int = 1) -> None:
+        """So many more of an outcome, here and in the metrics."""
+        setattr(self, outcome, getattr(self, outcome) + number)
+        metric = self._metrics.get(outcome)
+        if metric is None:  # looking one up by its labels costs more than counting
+            metric = self._metrics[outcome] = DELIVERIES.labels(self.queue, outcome)
+        metric.inc(number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,6 @@ class Settlement:
 
     async def _handled(self, channel: Channel, delivery: Delivery) -> None:
         """Run the handler; while what it needs is away, hold the message: no attempt is burned."""
-        loop = asyncio.get_running_loop()
         while channel.is_open:
             try:
                 await self._handler(delivery)
@@ -97,7 +96,7 @@ class Settlement:
                 log.info("dependency down, holding the message", queue=delivery.queue, error=str(error))
             else:
                 return
-            failed_at = loop.time()
+            failed_at = asyncio.get_running_loop().time()
             async with self._outage.turn(since=failed_at) as needed:
                 if needed and await self._ask(channel, delivery):
                     return
@@ -125,7 +124,7 @@ class Settlement:
         delay_ms = self._config.policy.listed(error.delay_s * 1000)
         log.info("deferred", message_id=delivery.message.message_id, delay_ms=delay_ms, reason=str(error))
         await self._persist(channel, lambda: self._wait_in(delay_ms, delivery.message))
-        self._statistics.count("deferred", queue=self._config.queue)
+        self._statistics.count("deferred")
 
     async def _retry(self, channel: Channel, delivery: Delivery, error: Exception) -> None:
         message = delivery.message
@@ -140,7 +139,7 @@ class Settlement:
             "retrying", message_id=message.message_id, attempt=message.attempt, delay_ms=delay_ms, error=describe(error)
         )
         await self._persist(channel, lambda: self._wait_in(delay_ms, message.next_attempt(describe(error))))
-        self._statistics.count("retried", queue=self._config.queue)
+        self._statistics.count("retried")
         failpoints.reach("consumer.retry_confirmed", self._config.queue)
 
     async def _wait_in(self, delay_ms: int, message: Message) -> None:
@@ -179,7 +178,7 @@ class Settlement:
 
     async def _write_letter(self, properties: BasicProperties, body: bytes, reason: str) -> None:
         await dead_letter(self._publisher, properties, body, queue=self._config.queue, reason=reason)
-        self._statistics.count("dead_lettered", queue=self._config.queue)
+        self._statistics.count("dead_lettered")
 
     async def _persist(self, channel: Channel, publish: Callable[[], Awaitable[None]]) -> None:
         """Publish until it is confirmed, or until the delivery is no longer ours."""
