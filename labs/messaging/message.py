@@ -6,6 +6,7 @@ JSON object that the system's document names, byte for byte the same on every at
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ LINE_LENGTH = 500
 PERSISTENT = 2
 #: Counts stay within what AMQP can carry, whatever a stranger has written.
 _MOST = 2**31 - 1
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def now() -> datetime:
@@ -108,18 +110,25 @@ def decode(properties: BasicProperties, body: bytes, *, max_bytes: int) -> Messa
             type=properties.type,
             version=int(headers["version"]),
             body=body,
-            message_id=str(uuid.UUID(properties.message_id)),
+            message_id=_canonical(properties.message_id),
             occurred_at=datetime.fromisoformat(headers["occurred-at"]),
             correlation_id=properties.correlation_id,
             attempt=_counted(headers, "attempt", least=1),
             redrives=_counted(headers, "redrives", least=0),
             traceparent=_text_or_none(headers.get("traceparent")),
-            trail=tuple(str(line)[:LINE_LENGTH] for line in headers.get("trail", ())[-TRAIL_LENGTH:]),
+            trail=tuple(str(line)[:LINE_LENGTH] for line in headers["trail"][-TRAIL_LENGTH:])
+            if "trail" in headers
+            else (),
         )
     except KeyError as error:
         raise MessageError(f"the envelope has no header {error.args[0]!r}") from None
     except (ValueError, TypeError, OverflowError):
         raise MessageError("message_id is not a UUID, or a header of the envelope has the wrong form") from None
+
+
+def _canonical(message_id: str) -> str:
+    """A UUID in its usual form; most have it already, which is cheaper to see than to make."""
+    return message_id if _UUID.fullmatch(message_id) else str(uuid.UUID(message_id))
 
 
 def _counted(headers: Mapping[str, Any], name: str, *, least: int) -> int:
