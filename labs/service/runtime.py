@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -95,6 +96,7 @@ def run_process(kind: str, settings: Settings, main: Callable[[asyncio.Event], C
     """Run a process until SIGTERM or SIGINT sets the event that `main` gets; returns when `main` has ended."""
     configure_logging(settings, process=kind)
     failpoints.arm(settings.failpoints)
+    gc.freeze()  # what is loaded stays: the collector needn't look through it again and again
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_with_signals(main))
 
