@@ -122,7 +122,7 @@ async def test_messages_of_all_sizes_arrive_whole_and_in_order(bench: Workbench)
 
     async with bench.publisher() as publisher, bench.channel() as channel:
         for n, body in enumerate(sent):
-            await bench.send_raw(publisher, body, BasicProperties(message_id=str(n), priority=n % 2 or None))
+            await bench.send_raw(publisher, body, BasicProperties(message_id=str(n), app_id="app" if n % 2 else None))
         await channel.consume(bench.queue, take, auto_ack=True)
         # and methods that are answered between deliveries,
         assert await channel.queue_length(bench.queue) >= 0
