@@ -16,7 +16,7 @@ from labs.patterns.pub_sub import EXCHANGE, durable_subscription, open_channel, 
 from labs.processes import wait_until
 from labs.programs import Program
 
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 60.0
 #: Between two events: room to tell them apart in a picture.
 _GAP_S = 0.12
 

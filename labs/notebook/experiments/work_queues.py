@@ -19,7 +19,7 @@ from labs.patterns.work_queue import declare, publish, work
 from labs.processes import wait_until
 from labs.programs import hang, report
 
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
