@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from labs.broker import Broker, Node, VirtualHost, find_package, install_package, private_node, virtual_host
 from labs.errors import BrokerError, ConfigurationError
@@ -38,11 +39,15 @@ class Notebook:
         self._guard = start_guard()
         #: Where its own servers live, if it has any.
         self._private = load_settings(home=self._owned.folder, amqp_url=None, management_url=None, database_url=None)
-        self._server_settings = self._private if own_database else settings
+        self._settings = settings
+        self._own_server: Future[str] | None = None
         try:
-            if own_broker and find_package() is None:
-                install_package(settings)
-            self.vhost: VirtualHost = virtual_host(label, settings=self._private if own_broker else settings)
+            with ThreadPoolExecutor(1) as beside_the_broker:
+                if own_database:
+                    self._own_server = beside_the_broker.submit(resolve_database, self._private)
+                if own_broker and find_package() is None:
+                    install_package(settings)
+                self.vhost: VirtualHost = virtual_host(label, settings=self._private if own_broker else settings)
         except BrokerError:
             self._release(self._owned)
             raise
@@ -96,7 +101,9 @@ class Notebook:
             ConfigurationError: its user may not create databases.
         """
         if self._database_url is None:
-            self._database_url = self._ownership().create_database(resolve_database(self._server_settings))
+            owned = self._ownership()
+            server = self._own_server.result() if self._own_server else resolve_database(self._settings)
+            self._database_url = owned.create_database(server)
         return self._database_url
 
     @property
@@ -127,7 +134,7 @@ class Notebook:
         """
         url = self.database_url
         owned = self._ownership()
-        settings = {**self._values, SETTING: owned.name}
+        settings = {**_as_in_the_chapters(), **self._values, SETTING: owned.name}
         self._stack = Stack(self.vhost.amqp_url, url, folder=owned.folder, settings=settings)
         return self._stack.start(workers=workers)
 
@@ -156,6 +163,8 @@ class Notebook:
         for program in self._programs:
             program.kill()
         if self._stack is not None:
+            for child in self._stack.children:
+                child.kill()  # it has nothing to finish: its database is dropped
             self._stack.stop()
         if self._own_broker:
             self.node.kill()  # deleting what is on it would take longer, and nobody needs it any more
@@ -175,6 +184,19 @@ class Notebook:
         return self._owned
 
 
+def _as_in_the_chapters() -> dict[str, object]:
+    """Every setting of a process that is started, whatever the environment or `.env` says of others.
+
+    In the stack's JupyterLab they name the addresses and ports of other containers; elsewhere perhaps a mail server.
+    """
+    settings: dict[str, object] = {
+        name: field.default
+        for name, field in Settings.model_fields.items()
+        if isinstance(field.default, (int, float, str, tuple)) and not name.startswith("log_")
+    }
+    return settings | {"api_port": 0, "stub_port": 0, "smtp_url": ""}
+
+
 def notebook(
     label: str,
     *,
@@ -188,7 +210,7 @@ def notebook(
     Args:
         label: the chapter, for example `"09"`.
         own_broker: start a private node for this notebook alone, which it may kill: takes some five seconds.
-        own_database: the same for the database, when that is first asked for.
+        own_database: the same for the database, beside the node.
         settings: of this checkout; default: from the environment.
         values: settings of the processes that it starts, by name, for example `lease_s=2`.
 

@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import psycopg
 import pytest
 
 from labs.broker import Broker, Management
 from labs.errors import ConfigurationError
 from labs.notebook import notebook, sweep
-from labs.processes import wait_until
+from labs.processes import is_alive, wait_until
 from labs.settings import Settings
 
 #: A kernel: it has everything that a notebook may have, says what, and waits to be killed.
@@ -60,24 +59,20 @@ def database_exists(url: str) -> bool:
     return True
 
 
-def is_running(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
-
 def test_a_killed_kernel_leaves_no_process_no_virtual_host_and_no_database(kernel: Kernel, broker: Broker) -> None:
     # Given a kernel with a virtual host, a database and four processes
     with Management(broker.management_url) as management:
         assert kernel.vhost in management.virtual_hosts()
         assert database_exists(kernel.database_url)
-        assert all(is_running(pid) for pid in kernel.pids)
+        assert all(is_alive(pid) for pid in kernel.pids)
         assert len(kernel.pids) == 4
         # When it is killed, and with it its whole process group, as Jupyter does
         os.killpg(kernel.process.pid, signal.SIGKILL)
         kernel.process.wait()
         # Then all of that is gone soon, though nobody asks for it.
-        assert wait_until(lambda: kernel.vhost not in management.virtual_hosts(), timeout_s=30)
-    assert wait_until(lambda: not database_exists(kernel.database_url), timeout_s=30)
-    assert not any(is_running(pid) for pid in kernel.pids)
+        assert wait_until(lambda: kernel.vhost not in management.virtual_hosts(), timeout_s=60)
+    assert wait_until(lambda: not database_exists(kernel.database_url), timeout_s=60)
+    assert wait_until(lambda: not any(is_alive(pid) for pid in kernel.pids), timeout_s=60)
 
 
 def test_a_sweep_leaves_the_living_alone(broker: Broker, settings: Settings) -> None:
@@ -114,6 +109,24 @@ def test_two_notebooks_have_nothing_in_common(broker: Broker, settings: Settings
         other.close()
 
 
+def test_what_the_environment_says_of_other_processes_does_not_reach_its_own(
+    broker: Broker, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given the environment of the stack's JupyterLab, in which the stub is another container and metrics have a port
+    monkeypatch.setenv("LAB_STUB_HOST", "192.0.2.1")
+    monkeypatch.setenv("LAB_API_HOST", "192.0.2.1")
+    monkeypatch.setenv("LAB_STUB_PORT", "8089")
+    monkeypatch.setenv("LAB_METRICS_PORT", "9000")
+    monkeypatch.setenv("LAB_RATE_LIMIT", "1/hour")
+    lab = notebook("elsewhere", settings=settings)
+    try:
+        # Then all its processes start, two workers too, and follow the chapter's own settings.
+        lab.start(workers=2)
+        assert [lab.letters.post().status for _ in range(2)] == [202, 202]
+    finally:
+        lab.close()
+
+
 #: A kernel with servers and a program of its own.
 OWNER = """
 import json, sys
@@ -138,13 +151,13 @@ def test_a_killed_kernel_leaves_no_server_of_its_own(broker: Broker, settings: S
         # Given a kernel with a broker, a database server and a program of its own
         assert kernel.stdout is not None
         *pids, folder = json.loads(kernel.stdout.readline())
-        assert all(is_running(pid) for pid in pids)
+        assert all(is_alive(pid) for pid in pids)
         # When it is killed
         os.killpg(kernel.pid, signal.SIGKILL)
         kernel.wait()
         # Then all of them end soon, and their files are gone.
-        assert wait_until(lambda: not any(is_running(pid) for pid in pids), timeout_s=30)
-        assert wait_until(lambda: not Path(folder).exists(), timeout_s=30)
+        assert wait_until(lambda: not any(is_alive(pid) for pid in pids), timeout_s=60)
+        assert wait_until(lambda: not Path(folder).exists(), timeout_s=60)
 
 
 def test_a_notebook_may_kill_its_own_servers_and_no_others(broker: Broker, settings: Settings) -> None:
@@ -153,6 +166,7 @@ def test_a_notebook_may_kill_its_own_servers_and_no_others(broker: Broker, setti
         assert lab.node.amqp_url != broker.amqp_url
         url = lab.database_url
         assert database_exists(url)
+        lab.node.settle()  # its virtual host has to be on disk
         lab.node.kill()
         lab.database_server.kill()
         assert not database_exists(url)
