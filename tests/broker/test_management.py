@@ -113,7 +113,7 @@ def test_users_and_their_permissions(vhost: VirtualHost) -> None:
     management.set_permissions(vhost.name, vhost.name, configure="^$", write="^mine$", read="^$")
     connection = pika.BlockingConnection(pika.URLParameters(url))
     with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="ACCESS_REFUSED"):
-        connection.channel().queue_declare("work")
+        connection.channel().queue_declare("work", durable=True)
     connection.close()
     management.delete_user(vhost.name)
     management.delete_user(vhost.name)  # once more does no harm
