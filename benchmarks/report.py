@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,8 +15,13 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 _LIBRARIES = ("pika", "aio-pika", "numpy", "locust", "psycopg", "fastapi", "uvicorn", "openai", "uvloop")
+
+
+#: The value of a figure that could not be measured.
+NOT_MEASURED = math.nan
 
 
 @dataclass(frozen=True)
@@ -35,27 +41,38 @@ class Figure:
         return f"<= {self.at_most:g}" if self.at_most is not None else ""
 
     @property
-    def measured(self) -> str:
-        """The value with as many digits as it is worth, and its unit."""
+    def number(self) -> str:
+        """The value with as many digits as it is worth."""
+        if math.isnan(self.value):
+            return "not measured"
         digits = 0 if abs(self.value) >= 1000 else 1 if abs(self.value) >= 100 else 2
-        return f"{self.value:,.{digits}f} {self.unit}".strip()
+        return f"{self.value:,.{digits}f}"
 
     @property
-    def reached(self) -> bool:
-        return (self.at_least is None or self.value >= self.at_least) and (
-            self.at_most is None or self.value <= self.at_most
-        )
+    def measured(self) -> str:
+        """That, and its unit."""
+        return self.number if math.isnan(self.value) else f"{self.number} {self.unit}".strip()
+
+    @property
+    def verdict(self) -> str:
+        """`ok` or `missed`; empty without a goal, or if nothing was measured."""
+        if not self.goal or math.isnan(self.value):
+            return ""
+        least = -math.inf if self.at_least is None else self.at_least
+        most = math.inf if self.at_most is None else self.at_most
+        return "ok" if least <= self.value <= most else "missed"
 
 
 def median(runs: Sequence[Sequence[Figure]]) -> list[Figure]:
-    """The median of each figure over several runs of the same measurement."""
+    """The median of each figure over several runs of the same measurement, of those that were measured."""
     return [
-        Figure(
-            first.what, statistics.median(figure.value for figure in same), first.unit, first.at_least, first.at_most
-        )
+        replace(same[0], value=_median([figure.value for figure in same if not math.isnan(figure.value)]))
         for same in zip(*runs, strict=True)
-        for first in same[:1]
     ]
+
+
+def _median(values: Sequence[float]) -> float:
+    return statistics.median(values) if values else NOT_MEASURED
 
 
 def machine(broker_version: str | None) -> dict[str, str]:
@@ -76,8 +93,8 @@ def show(console: Console, figures: Iterable[Figure], *, on: dict[str, str]) -> 
     console.print(", ".join(f"{name} {value}" for name, value in on.items()))
     table = Table("what", "measured", "goal", "")
     for figure in figures:
-        verdict = "" if not figure.goal else "[green]ok[/green]" if figure.reached else "[red]missed[/red]"
-        table.add_row(figure.what, figure.measured, figure.goal, verdict)
+        colour = {"ok": "green", "missed": "red"}.get(figure.verdict, "none")
+        table.add_row(figure.what, figure.measured, figure.goal, Text(figure.verdict, style=colour))
     console.print(table)
 
 
@@ -89,20 +106,21 @@ def save(path: Path, runs: Mapping[str, Sequence[Sequence[Figure]]], *, on: dict
 
 
 def document(
-    path: Path, figures: Mapping[str, Sequence[Figure]], methods: Mapping[str, str], *, on: dict[str, str]
+    path: Path, runs: Mapping[str, Sequence[Sequence[Figure]]], methods: Mapping[str, str], *, on: dict[str, str]
 ) -> None:
-    """Write a page of the figures, with how each group of them was measured."""
+    """Write a page of the figures, with how each group of them was measured, and the samples of each run."""
     lines = [
         "# Benchmarks",
         "",
-        f"Written by `python -m benchmarks --document {path}`. Medians; raw figures: `results/bench.json`.",
+        f"Written by `python -m benchmarks --document {path}`. Medians of the runs; the same in `results/bench.json`.",
         "",
     ]
     lines += ["Measured on: " + ", ".join(f"{name} {value}" for name, value in on.items()) + "."]
-    for name, group in figures.items():
-        lines += ["", f"## {name}", "", methods[name], "", "| what | measured | goal | |", "|---|--:|---|---|"]
-        for figure in group:
-            verdict = "" if not figure.goal else "ok" if figure.reached else "missed"
-            lines.append(f"| {figure.what.strip()} | {figure.measured} | {figure.goal} | {verdict} |")
+    for name, each in runs.items():
+        lines += ["", f"## {name}", "", methods[name], ""]
+        lines += ["| what | median | goal | | each run |", "|---|--:|---|---|---|"]
+        for figure, samples in zip(median(each), zip(*each, strict=True), strict=True):
+            shown = ", ".join(sample.number for sample in samples)
+            lines.append(f"| {figure.what.strip()} | {figure.measured} | {figure.goal} | {figure.verdict} | {shown} |")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n")

@@ -1,0 +1,1 @@
+"""Workers of other makers, doing what ours do; run in an environment of their own."""
