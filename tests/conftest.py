@@ -9,6 +9,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import conninfo, sql
@@ -19,6 +20,12 @@ from labs.settings import Settings, load_settings
 from labs.store.server import resolve_database
 
 IN_CI = os.environ.get("CI", "") not in {"", "0", "false"}
+
+# The same examples in every run, and as long as they take: what fails was broken by a change, not by chance.
+hypothesis.settings.register_profile(
+    "lab", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("lab")
 
 
 @pytest.fixture(scope="session")
