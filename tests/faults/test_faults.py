@@ -39,7 +39,7 @@ def test_the_worker_is_killed_three_times_once_between_commit_and_ack(run_system
         first = system.stack.start_worker(failpoints="job.committed=kill@40")
         with system.load():
             # Given a worker that dies right after a commit, before its ack
-            assert first.wait(timeout_s=60) == -signal.SIGKILL
+            assert first.wait(timeout_s=120) == -signal.SIGKILL
             # When two more are killed with their hands full
             for completed in (100, 200):
                 worker = system.stack.start_worker()
@@ -54,7 +54,7 @@ def test_the_broker_is_killed_and_comes_back(run_system: RunSystem) -> None:
     with run_system() as system:
         with system.load():
             system.wait_completed(60)
-            system.node.kill()
+            system.kill_broker()
             system.node.start()
         system.assert_each_completed_exactly_once()
 
@@ -72,9 +72,10 @@ def test_all_connections_are_closed_by_force_again_and_again(run_system: RunSyst
     with run_system() as system:
 
         def close_all() -> None:
-            with Management(system.node.management_url) as management:
+            # A connection may just have gone; and a busy broker may take too long to list them.
+            with contextlib.suppress(BrokerError), Management(system.node.management_url) as management:
                 for connection in management.connections(system.vhost):
-                    with contextlib.suppress(BrokerError):  # it may just have gone
+                    with contextlib.suppress(BrokerError):
                         management.close_connection(connection.name)
 
         with system.load(), repeatedly(close_all, every_s=1.0):
@@ -98,7 +99,7 @@ def test_the_model_fails_three_calls_in_ten_in_every_way(run_system: RunSystem) 
         with system.load():
             pass
         # Four attempts leave about one job in a hundred failed, as promised: an operator sends those back.
-        assert wait_until(lambda: system.count("completed") + system.count("failed") == len(system.jobs), timeout_s=60)
+        system.wait_ended()
         redrive_until_completed(system)
         system.assert_each_completed_exactly_once()
         summary = system.stack.stub.summary()
@@ -125,18 +126,19 @@ def test_the_relay_is_killed_between_confirm_and_mark(run_system: RunSystem) -> 
         # Given two relays, one of which dies with a batch that is confirmed but not marked
         dying = system.stack.start_relay(failpoints="relay.confirmed=kill@5")
         with system.load():
-            assert dying.wait(timeout_s=60) == -signal.SIGKILL
+            assert dying.wait(timeout_s=120) == -signal.SIGKILL
         # Then its messages are published again, and have one effect
         system.assert_each_completed_exactly_once()
         assert system.rows("SELECT count(*) AS n FROM outbox WHERE publishes > 0")[0]["n"] >= len(system.jobs)
 
 
 def test_every_message_is_delivered_twice(run_system: RunSystem) -> None:
-    with run_system() as system:
+    # Nobody is to take over what a busy machine only holds up.
+    with run_system(lease_s=30) as system:
         with duplicating(system.amqp_url) as copied, system.load():
             system.wait_completed(300)
             # A command and an event for each job, the event to two queues
-            assert wait_until(lambda: copied() >= 3 * 300, timeout_s=30)
+            assert wait_until(lambda: copied() >= 3 * 300, timeout_s=120)
         system.assert_each_completed_exactly_once()
         assert system.stack.stub.summary().max_calls_per_request_id == 1
 
@@ -147,9 +149,9 @@ def test_everything_at_once(run_system: RunSystem) -> None:
         dying_relay = system.stack.start_relay(failpoints="relay.confirmed=kill@3")
         dying_worker = system.stack.start_worker(failpoints="job.committed=kill@10")
         with duplicating(system.amqp_url), system.load():
-            assert dying_worker.wait(timeout_s=60) == -signal.SIGKILL
+            assert dying_worker.wait(timeout_s=120) == -signal.SIGKILL
             system.stack.of("worker")[0].kill()
-            system.node.kill()
+            system.kill_broker()
             system.node.start()
             system.postgres.stop()
             system.postgres.start()
@@ -158,9 +160,7 @@ def test_everything_at_once(run_system: RunSystem) -> None:
             with Management(system.node.management_url) as management:
                 management.delete_queue(system.vhost, QUEUES[0])
         assert not dying_relay.is_running
-        assert wait_until(
-            lambda: system.count("completed") + system.count("failed") == len(system.jobs), timeout_s=90
-        ), system.describe()
+        system.wait_ended()
         system.stack.stub.set_dials(errors=ErrorRates())
         redrive_until_completed(system)
         system.assert_each_completed_exactly_once()
@@ -173,7 +173,7 @@ def test_sigterm_ends_a_worker_within_its_grace_and_no_job_runs_twice(run_system
         with system.load(100):
             # When a worker with its hands full is told to end
             system.wait_completed(20)
-            assert leaving.terminate(timeout_s=10) == 0
+            assert leaving.terminate(timeout_s=30) == 0
             at_exit = system.count("processing")
             system.stack.start_worker()
         # Then it left nothing half done, and its successor did the rest
@@ -184,11 +184,11 @@ def test_sigterm_ends_a_worker_within_its_grace_and_no_job_runs_twice(run_system
 
 def test_sigterm_gives_back_what_cannot_be_finished_in_time(run_system: RunSystem) -> None:
     with run_system(workers=0, grace_s=0.5, prefetch=20) as system:
-        system.stack.stub.set_dials(latency=Constant(ms=5000))
-        leaving = system.stack.start_worker(model_timeout_s=30)
+        system.stack.stub.set_dials(latency=Constant(ms=120_000))
+        leaving = system.stack.start_worker(model_timeout_s=300)
         with system.load(20):
-            assert wait_until(lambda: system.count("processing") == 20, timeout_s=30)
-            assert leaving.terminate(timeout_s=8) == 0
+            assert wait_until(lambda: system.count("processing") == 20, timeout_s=60)
+            assert leaving.terminate(timeout_s=30) == 0
         system.stack.stub.set_dials(latency=Constant(ms=10))
         system.stack.start_worker()
         system.assert_each_completed_exactly_once(20)

@@ -62,7 +62,7 @@ def test_what_cannot_be_read_is_dead_lettered_with_its_reason_and_harms_nobody(r
                 for what, body, headers, type_, reason in POISON
             }
         # Then each is in the dead-letter queue, whole, with its reason
-        assert wait_until(lambda: len(letters(system)) == len(POISON), timeout_s=30)
+        assert wait_until(lambda: len(letters(system)) == len(POISON), timeout_s=120)
         for message_id, letter in letters(system).items():
             what, body, reason = poisoned[str(message_id)]
             assert reason in letter.reason, what
@@ -85,7 +85,7 @@ def test_a_header_that_no_client_library_can_decode_harms_nobody_either(run_syst
         with system.load(20):
             publish_raw(system.amqp_url, b'{"jobId": "x"}', headers=headers, type_=GENERATE_KEY)
         # Then it alone is dead-lettered, whole, without the properties that nobody can read
-        assert wait_until(lambda: len(letters(system)) == 1, timeout_s=30)
+        assert wait_until(lambda: len(letters(system)) == 1, timeout_s=60)
         letter = next(iter(letters(system).values()))
         assert letter.body == b'{"jobId": "x"}'
         assert "no message_id" in letter.reason
@@ -111,7 +111,7 @@ def test_a_body_that_kills_its_worker_is_given_up_and_the_innocent_complete(run_
         assert [
             row["job_id"] for row in system.rows("SELECT job_id FROM cover_letter_jobs WHERE status = 'failed'")
         ] == [killer]
-        assert wait_until(lambda: len(letters(system)) == 1, timeout_s=10)
+        assert wait_until(lambda: len(letters(system)) == 1, timeout_s=60)
         assert "workers died on it" in next(iter(letters(system).values())).reason
         # And nobody else was suspected for long
         innocent = "SELECT max(crashes) AS n FROM cover_letter_jobs WHERE status = 'completed'"
