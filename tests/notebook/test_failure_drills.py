@@ -33,7 +33,7 @@ def lab(broker: Broker, settings: Settings) -> Iterator[Notebook]:
         settings=settings,
         lease_s=1.0,
         relay_lease_s=1.0,
-        reconcile_after_s=1.5,
+        reconcile_after_s=1.0,
         retry_delays_ms=DELAYS_MS,
         prefetch=4,
         publish_timeout_s=3.0,

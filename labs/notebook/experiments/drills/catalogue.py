@@ -35,7 +35,7 @@ TEN = (
         worker_frozen,
         ("a worker was killed", "the model is slow", "the work queue was deleted"),
         "yes, by the reconciler; the frozen one needs a watchdog",
-        hold_s=2.5,
+        hold_s=2.0,
     ),
     Fault(
         "the relay was killed",
@@ -51,7 +51,7 @@ TEN = (
         broker_killed,
         ("the relay was killed", "connections were cut", "the database was killed"),
         "no: somebody must start it; then yes",
-        hold_s=0.2,
+        hold_s=0.0,
     ),
     Fault(
         "the database was killed",
@@ -91,7 +91,7 @@ TEN = (
         model_slow,
         ("a worker is frozen", "the model fails every second call", "the relay was killed"),
         "yes, when the model is fast again",
-        hold_s=1.3,
+        hold_s=1.2,
     ),
     Fault(
         "the broker has no memory left",
@@ -103,4 +103,4 @@ TEN = (
     ),
 )
 
-ELEVENTH = Fault("the relay is frozen", "relay", relay_frozen, ("", "", ""), "no: it needs a watchdog", hold_s=2.0)
+ELEVENTH = Fault("the relay is frozen", "relay", relay_frozen, ("", "", ""), "no: it needs a watchdog", hold_s=1.8)

@@ -24,9 +24,9 @@ from labs.notebook.predictions import Prediction
 from labs.notebook.session import Notebook
 
 _PER_SECOND = 14.0
-_CALM_S = 0.5
+_CALM_S = 0.4
 #: Users go on asking for so long after the fault was mended.
-_AFTER_S = 0.3
+_AFTER_S = 0.2
 #: A user who waits longer than that for a letter of 0.2 s has noticed something.
 LATE_S = 0.8
 _BACK_TIMEOUT_S = 20.0
