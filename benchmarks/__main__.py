@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import engine, engine_limit, engine_locust, engine_schedule, service, workers
+from benchmarks import engine, engine_limit, engine_locust, engine_schedule, letters, service, workers
 from benchmarks.report import Figure, document, machine, median, save, show
 from labs.broker import resolve
 from labs.settings import load_settings
@@ -25,6 +25,7 @@ QUICK: dict[str, Callable[..., list[Figure]]] = {
     "engine-schedule": engine_schedule.schedule,
     "engine-firehose": engine_locust.firehose,
     "workers": workers.workers,
+    "letters": letters.letters,
 }
 MEASUREMENTS: dict[str, Callable[..., list[Figure]]] = {
     "slow-model": service.slow_model,

@@ -63,6 +63,15 @@ class Bench:
 @contextlib.contextmanager
 def running(*, latency_ms: float, **settings: object) -> Iterator[Bench]:
     """A system on the lab's own broker and database servers, in a virtual host and a database of its own."""
+    with prepared(**settings) as bench:
+        bench.stack.start()
+        bench.stack.stub.set_dials(latency=Constant(ms=latency_ms))
+        yield bench
+
+
+@contextlib.contextmanager
+def prepared(**settings: object) -> Iterator[Bench]:
+    """The same, and nothing of it started yet."""
     lab = load_settings()
     with virtual_host("bench", settings=lab) as vhost, tempfile.TemporaryDirectory() as folder:
         admin_url = resolve_database(lab)
@@ -73,8 +82,6 @@ def running(*, latency_ms: float, **settings: object) -> Iterator[Bench]:
         values = {"rate_limit": "1000000/minute", "log_level": "WARNING", **settings}
         try:
             with Stack(vhost.amqp_url, database_url, folder=Path(folder), settings=values) as stack:
-                stack.start()
-                stack.stub.set_dials(latency=Constant(ms=latency_ms))
                 yield Bench(stack, vhost, database_url)
         finally:
             with psycopg.connect(admin_url, autocommit=True) as db:

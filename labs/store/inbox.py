@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from labs.store.database import Db
 
-_RECORD = """
+#: Changes one row if the effect is new: consumer, message_id, outcome.
+RECORD = """
 INSERT INTO inbox (consumer, message_id, outcome) VALUES (%s, %s, %s)
 ON CONFLICT (consumer, message_id) DO UPDATE SET outcome = EXCLUDED.outcome, at = clock_timestamp()
 WHERE inbox.outcome = 'dead'
@@ -16,13 +17,13 @@ async def record_effect(db: Db, *, consumer: str, message_id: str) -> bool:
 
     A message given up earlier counts as new when an operator has sent it back.
     """
-    cursor = await db.execute(_RECORD, [consumer, message_id, "done"])
+    cursor = await db.execute(RECORD, [consumer, message_id, "done"])
     return cursor.rowcount == 1
 
 
 async def record_given_up(db: Db, *, consumer: str, message_id: str) -> None:
     """Record that a message went to the dead-letter queue: nobody should publish it again."""
-    await db.execute(_RECORD, [consumer, message_id, "dead"])
+    await db.execute(RECORD, [consumer, message_id, "dead"])
 
 
 async def has_effect(db: Db, *, consumer: str, message_id: str) -> bool:

@@ -8,7 +8,8 @@ from labs.store.inbox import record_effect, record_given_up
 from labs.systems.cover_letters.messages import CoverLetterCompleted, CoverLetterFailed
 from labs.systems.cover_letters.topology import ANALYTICS_QUEUE
 
-_COUNT = """
+#: Adds to a day: day, tone, completed, failed.
+COUNT = """
 INSERT INTO analytics_daily (day, tone, completed, failed) VALUES (%s, %s, %s, %s)
 ON CONFLICT (day, tone) DO UPDATE SET
     completed = analytics_daily.completed + EXCLUDED.completed, failed = analytics_daily.failed + EXCLUDED.failed
@@ -28,9 +29,9 @@ class Analytics:
             if not await record_effect(db, consumer=ANALYTICS_QUEUE, message_id=delivery.message.message_id):
                 return
             if isinstance(event, CoverLetterCompleted):
-                await db.execute(_COUNT, [event.completedAt.date(), event.tone, 1, 0])
+                await db.execute(COUNT, [event.completedAt.date(), event.tone, 1, 0])
             elif isinstance(event, CoverLetterFailed):
-                await db.execute(_COUNT, [event.failedAt.date(), event.tone, 0, 1])
+                await db.execute(COUNT, [event.failedAt.date(), event.tone, 0, 1])
 
     async def give_up(self, delivery: Delivery, reason: str) -> None:  # noqa: ARG002 - the reason is in the letter
         """Record that an event went to the dead-letter queue."""

@@ -1,0 +1,144 @@
+"""The cover-letter flow with an instant model, ours beside the same flow on Celery: one worker process each.
+
+The jobs are committed first, and relayed to their queue; then the worker is started. Jobs per second are those from
+the first claim to the last of all three effects of each job: the letter with its event, the e-mail's line in the log,
+the count by day; by the database's clock. Each run has a virtual host, a database and a stub model of its own, on the
+same servers.
+
+Both run the same statements on the same schema, claim and complete in two transactions around the model call, ask the
+same stub over HTTP with the same package, write the same outbox, history and inbox rows, publish with confirms
+through a relay beside the worker, and ack late. Ours is asyncio with quorum queues, retry queues, dead letters, leases
+kept alive and hints for who waits. Celery has durable classic queues and its own retries; its pool is the fastest of
+those that were tried (solo, threads).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.peers.environment import PeersMissing, environment
+from benchmarks.report import NOT_MEASURED, Figure
+from benchmarks.service import Bench, prepared
+from labs.llm.dials import Constant
+from labs.messaging.message import now
+from labs.processes import wait_until
+from labs.settings import ROOT
+from labs.stack.demo import sample_application
+from labs.store.database import Database
+from labs.store.jobs import Jobs
+from labs.systems.cover_letters.jobs import TABLE, command
+from labs.systems.cover_letters.messages import GenerateCoverLetter
+from labs.systems.cover_letters.topology import GENERATE_QUEUE
+from labs.telemetry import new_traceparent
+
+_JOBS, _QUICK_JOBS = 2000, 200
+_TIMEOUT_S = 120.0
+_EFFECTS = 3  # of each job
+_POOL = ("--pool=threads", "--concurrency=10")
+
+
+def letters(*, quick: bool = False) -> list[Figure]:
+    """One round: ours, then Celery's."""
+    jobs = _QUICK_JOBS if quick else _JOBS
+    with prepared(log_level="INFO") as bench:
+        _submit(bench, jobs)
+        bench.stack.start_relay()
+        _wait_for_commands(bench, jobs)
+        bench.stack.start_worker()
+        ours = _rate(bench, jobs)
+    try:
+        celery = _on_celery(environment(), jobs)
+    except (PeersMissing, RuntimeError) as error:
+        Console().print(str(error), style="yellow")
+        celery = NOT_MEASURED
+    return [
+        Figure("cover letters, instant model: ours", ours, "jobs/s"),
+        Figure("  the same flow on Celery", celery, "jobs/s"),
+        Figure("  ours against Celery", ours / celery, "times", at_least=1.5),
+    ]
+
+
+def _submit(bench: Bench, jobs: int) -> None:
+    """Commit the jobs as the API does, and have an instant model."""
+    bench.stack.start_stub()
+    bench.stack.stub.set_dials(latency=Constant(ms=0))
+    asyncio.run(_create(bench.database_url, jobs))
+
+
+async def _create(database_url: str, jobs: int) -> None:
+    application = sample_application()
+    async with Database(database_url, name="bench") as database:
+        await database.apply_schema()
+        table = Jobs(database, TABLE)
+        for number in range(jobs):
+            body = GenerateCoverLetter(
+                jobId=str(uuid.uuid4()),
+                userId=1 + number % 20,
+                jobDescription=application.job_description,
+                cvText=application.cv_text,
+                createdAt=now(),
+            )
+            inputs = {"job_description": body.jobDescription, "cv_text": body.cvText, "tone": body.tone.value}
+            message = command(body, traceparent=new_traceparent())
+            await table.create(body.jobId, user_id=body.userId, email=None, inputs=inputs, message=message)
+
+
+def _wait_for_commands(bench: Bench, jobs: int) -> None:
+    relayed = "SELECT count(*) FROM outbox WHERE published_at IS NOT NULL"
+    if not wait_until(lambda: bench.number(relayed) == jobs, timeout_s=_TIMEOUT_S):
+        raise RuntimeError("the jobs' messages were not relayed")
+    if bench.vhost.depth(GENERATE_QUEUE).messages != jobs:
+        raise RuntimeError(f"the queue should hold {jobs} jobs: {bench.vhost.depth(GENERATE_QUEUE)}")
+
+
+def _rate(bench: Bench, jobs: int) -> float:
+    """Jobs per second, when all effects of all of them are there."""
+    effects = "SELECT count(*) FROM inbox WHERE outcome = 'done'"
+    if not wait_until(lambda: bench.number(effects) == _EFFECTS * jobs, timeout_s=_TIMEOUT_S, every_s=0.25):
+        raise RuntimeError(f"{bench.number(effects):.0f} of {_EFFECTS * jobs} effects after {_TIMEOUT_S:.0f} s")
+    took_s = bench.number(
+        "SELECT extract(epoch FROM max(at) - (SELECT min(at) FROM job_history WHERE step = 'processing')) FROM inbox"
+    )
+    return jobs / took_s
+
+
+def _on_celery(programs: Path, jobs: int) -> float:
+    with prepared() as bench, contextlib.ExitStack() as processes:
+        _submit(bench, jobs)
+        told = {
+            "BENCH_AMQP_URL": bench.vhost.amqp_url,
+            "BENCH_DATABASE_URL": bench.database_url,
+            "BENCH_MODEL_URL": bench.stack.stub.base_url,
+            "PYTHONPATH": str(ROOT),
+        }
+        app = "benchmarks.peers.celery_letters"
+        processes.enter_context(_running([programs / "python", "-m", app], told))
+        _wait_for_commands(bench, jobs)
+        celery = [programs / "celery", f"--app={app}", "worker", *_POOL]
+        quietly = ["--without-gossip", "--without-mingle", "--loglevel=INFO"]
+        processes.enter_context(_running([*celery, *quietly], told))
+        return _rate(bench, jobs)
+
+
+@contextlib.contextmanager
+def _running(command: list[str | Path], told: dict[str, str]) -> Iterator[None]:
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **told}
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
