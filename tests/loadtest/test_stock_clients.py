@@ -68,13 +68,17 @@ def test_messages_without_a_queue_come_back_and_are_counted(
     url: str, vhost: VirtualHost, client: str, window: int
 ) -> None:
     # Given a queue that disappears in the middle
-    def delete(sample: Sample) -> None:
-        if sample.sent > 50 and vhost.queues():
-            connection = pika.BlockingConnection(pika.URLParameters(url))
-            connection.channel().queue_delete(vhost.queues()[0].name)
-            connection.close()
+    names: list[str] = []
 
-    result = execute(short(client=client, consumers=0, window=window), url, watch=delete)
+    def delete(sample: Sample) -> None:
+        if not names:
+            names.append(vhost.queues()[0].name)
+        elif sample.sent > 50 and "deleted" not in names:
+            with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+                connection.channel().queue_delete(names[0])
+            names.append("deleted")
+
+    result = execute(short(client=client, consumers=0, window=window, duration_s=2.5), url, watch=delete)
     found = result.integrity
     # What was published after that is neither confirmed nor lost: the broker has said that nobody wants it.
     assert found.returned > 20
@@ -117,10 +121,10 @@ def test_a_broker_that_refuses_every_message_ends_the_run_soon(url: str, vhost: 
     started = time.monotonic()
     try:
         with pytest.raises(RunFailed, match=r"nothing could be published.*ACCESS_REFUSED"):
-            execute(short(client=client, duration_s=60.0), mine)
+            execute(short(client=client, duration_s=600.0), mine)
     finally:
         vhost.management.delete_user(name)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 120
 
 
 @pytest.mark.parametrize("client", ["pika", "aio-pika", "engine"])
