@@ -55,7 +55,7 @@ def test_up_starts_what_is_missing_and_down_ends_it_all(labs: CommandLine, home:
     # When a process has died, it is seen, and `up` starts that one alone, where it was.
     api = running(labs)["api"]
     psutil.Process(api["pid"]).kill()
-    assert wait_until(lambda: labs("status").returncode == 3, timeout_s=10)
+    assert wait_until(lambda: labs("status").returncode == 3, timeout_s=60)
     assert labs.process("up", "--workers", "2").returncode == 0
     second = pids(labs)
     assert set(second) == ALL | {"worker-2"}

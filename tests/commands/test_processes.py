@@ -69,4 +69,4 @@ def test_every_process_says_in_one_line_that_it_is_ready_and_ends_with_0(
     finally:
         for child in children:
             child.signal(15)
-    assert {child.wait(timeout_s=10) for child in children} == {0}
+    assert {child.wait(timeout_s=60) for child in children} == {0}

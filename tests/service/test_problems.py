@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from collections.abc import Iterator
@@ -101,8 +102,9 @@ def _raw(service: Service, rest: str) -> bytes:
     """What the API answers to a POST written by hand."""
     address = urlsplit(service.stack.api_url)
     head = f"POST {PREFIX} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer {token()}\r\n"
-    with socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=10) as connection:
-        connection.sendall((head + rest).encode())
+    with socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=60) as connection:
+        with contextlib.suppress(ConnectionError):  # it may have answered, and hung up, before it was sent all
+            connection.sendall((head + rest).encode())
         return connection.recv(65536)
 
 

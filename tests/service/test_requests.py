@@ -183,7 +183,7 @@ def test_a_key_belongs_to_one_request(client: httpx.Client) -> None:
 async def test_a_hundred_streams_at_once_all_end(service: Service) -> None:
     headers = {"Authorization": f"Bearer {token(sub='900')}"}
     async with httpx.AsyncClient(
-        base_url=service.stack.api_url, headers=headers, timeout=30, limits=httpx.Limits(), trust_env=False
+        base_url=service.stack.api_url, headers=headers, timeout=60, limits=httpx.Limits(), trust_env=False
     ) as client:
         job_id = (await client.post(PREFIX, json=LETTER)).json()["jobId"]
 
