@@ -135,6 +135,20 @@ MUTANTS: tuple[Mutant, ...] = (
         told_by='print("merged: right to 1 %:"',
     ),
     Mutant(
+        chapter="11_capacity",
+        file="labs/notebook/experiments/capacity.py",
+        old="fcntl.flock(file, fcntl.LOCK_EX)",
+        new="fcntl.flock(file, fcntl.LOCK_SH)",
+        told_by='print("nobody beats the lock:"',
+    ),
+    Mutant(
+        chapter="11_capacity",
+        file="loadtest/engine/working.py",
+        old="            self._account.worked_s += now_s - before_s\n",
+        new="",
+        told_by='"worker-bound" in said',
+    ),
+    Mutant(
         chapter="12_failure_drills",
         file="labs/store/outbox.py",
         old="power(2, LEAST(publishes - 1, 12))",

@@ -27,6 +27,7 @@ TOPICS = {
     "outbox",
     "services on queues",
     "load testing",
+    "capacity",
     "failures",
 }
 
