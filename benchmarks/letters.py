@@ -20,8 +20,10 @@ import os
 import subprocess
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 
 from benchmarks.peers.environment import PeersMissing, environment
@@ -45,25 +47,38 @@ _EFFECTS = 3  # of each job
 _POOL = ("--pool=threads", "--concurrency=10")
 
 
+@dataclass(frozen=True)
+class Flow:
+    """What a flow came to."""
+
+    rate: float
+    cpu_ms: float
+
+
 def letters(*, quick: bool = False) -> list[Figure]:
-    """One round: ours, then Celery's."""
+    """One round: ours, then Celery's. CPU is that of the worker process, user and system."""
     jobs = _QUICK_JOBS if quick else _JOBS
-    with prepared(log_level="INFO") as bench:
-        _submit(bench, jobs)
-        bench.stack.start_relay()
-        _wait_for_commands(bench, jobs)
-        bench.stack.start_worker()
-        ours = _rate(bench, jobs)
+    ours = _ours(jobs)
     try:
         celery = _on_celery(environment(), jobs)
     except (PeersMissing, RuntimeError) as error:
         Console().print(str(error), style="yellow")
-        celery = NOT_MEASURED
+        celery = Flow(NOT_MEASURED, NOT_MEASURED)
     return [
-        Figure("cover letters, instant model: ours", ours, "jobs/s"),
-        Figure("  the same flow on Celery", celery, "jobs/s"),
-        Figure("  ours against Celery", ours / celery, "times", at_least=1.5),
+        Figure("cover letters, instant model: ours", ours.rate, "jobs/s"),
+        Figure("  our worker's CPU", ours.cpu_ms, "ms/job"),
+        Figure("  the same flow on Celery", celery.rate, "jobs/s"),
+        Figure("  its worker's CPU", celery.cpu_ms, "ms/job"),
+        Figure("  ours against Celery", ours.rate / celery.rate, "times", at_least=1.5),
     ]
+
+
+def _ours(jobs: int) -> Flow:
+    with prepared(log_level="INFO") as bench:
+        _submit(bench, jobs)
+        bench.stack.start_relay()
+        _wait_for_commands(bench, jobs)
+        return _measured(bench, jobs, pid=bench.stack.start_worker().pid)
 
 
 def _submit(bench: Bench, jobs: int) -> None:
@@ -99,18 +114,23 @@ def _wait_for_commands(bench: Bench, jobs: int) -> None:
         raise RuntimeError(f"the queue should hold {jobs} jobs: {bench.vhost.depth(GENERATE_QUEUE)}")
 
 
-def _rate(bench: Bench, jobs: int) -> float:
-    """Jobs per second, when all effects of all of them are there."""
-    effects = "SELECT count(*) FROM inbox WHERE outcome = 'done'"
-    if not wait_until(lambda: bench.number(effects) == _EFFECTS * jobs, timeout_s=_TIMEOUT_S, every_s=0.25):
-        raise RuntimeError(f"{bench.number(effects):.0f} of {_EFFECTS * jobs} effects after {_TIMEOUT_S:.0f} s")
+def _measured(bench: Bench, jobs: int, *, pid: int) -> Flow:
+    """Jobs per second when all effects of all of them are there, and the CPU of a worker meanwhile."""
+    wanted, effects = _EFFECTS * jobs, "SELECT count(*) FROM inbox WHERE outcome = 'done'"
+    if not wait_until(lambda: bench.number(effects) > 0, timeout_s=_TIMEOUT_S):
+        raise RuntimeError(f"no job was done within {_TIMEOUT_S:.0f} s")
+    worker, before = psutil.Process(pid), bench.number(effects)
+    began_s = sum(worker.cpu_times()[:2])
+    if not wait_until(lambda: bench.number(effects) == wanted, timeout_s=_TIMEOUT_S, every_s=0.25):
+        raise RuntimeError(f"{bench.number(effects):.0f} of {wanted} effects after {_TIMEOUT_S:.0f} s")
+    cpu_s = sum(worker.cpu_times()[:2]) - began_s
     took_s = bench.number(
         "SELECT extract(epoch FROM max(at) - (SELECT min(at) FROM job_history WHERE step = 'processing')) FROM inbox"
     )
-    return jobs / took_s
+    return Flow(jobs / took_s, cpu_s / (wanted - before) * _EFFECTS * 1000)
 
 
-def _on_celery(programs: Path, jobs: int) -> float:
+def _on_celery(programs: Path, jobs: int) -> Flow:
     with prepared() as bench, contextlib.ExitStack() as processes:
         _submit(bench, jobs)
         told = {
@@ -124,17 +144,17 @@ def _on_celery(programs: Path, jobs: int) -> float:
         _wait_for_commands(bench, jobs)
         celery = [programs / "celery", f"--app={app}", "worker", *_POOL]
         quietly = ["--without-gossip", "--without-mingle", "--loglevel=INFO"]
-        processes.enter_context(_running([*celery, *quietly], told))
-        return _rate(bench, jobs)
+        return _measured(bench, jobs, pid=processes.enter_context(_running([*celery, *quietly], told)))
 
 
 @contextlib.contextmanager
-def _running(command: list[str | Path], told: dict[str, str]) -> Iterator[None]:
+def _running(command: list[str | Path], told: dict[str, str]) -> Iterator[int]:
+    """A process for the length of a block; gives its pid."""
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **told}
     )
     try:
-        yield
+        yield process.pid
     finally:
         process.terminate()
         try:
