@@ -11,11 +11,12 @@ from typing import Any
 
 import psutil
 
+import labs
 from labs.broker import redacted
 from loadtest.engine.run import Result
 from loadtest.place import Place
 
-_LIBRARIES = ("rabbitmq-lab", "aio-pika", "numpy", "pamqp", "pandas", "pika", "pyarrow")
+_LIBRARIES = ("aio-pika", "numpy", "pamqp", "pandas", "pika", "pyarrow")
 
 
 def manifest_of(result: Result, *, name: str, place: Place, command: Sequence[str]) -> dict[str, Any]:
@@ -40,6 +41,7 @@ def versions(place: Place) -> dict[str, str]:
         "rabbitmq": place.rabbitmq,
         "erlang": place.erlang,
         "python": platform.python_version(),
+        "rabbitmq-lab": labs.__version__,  # the image has its folders alone, and nothing that is installed
         **{name: version(name) for name in _LIBRARIES},
     }
 

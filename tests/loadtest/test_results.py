@@ -9,17 +9,20 @@ import re
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+import labs
 from labs.settings import Settings
 from loadtest.doing import do
 from loadtest.engine.histogram import merged
 from loadtest.engine.plan import Plan
-from loadtest.place import place
+from loadtest.place import Place, place
 from loadtest.results import Pending, ResultsError, Run, load, load_all
+from loadtest.results.manifest import versions
 from loadtest.results.plots import plot_latency, plot_timeline
 from loadtest.results.report import report_html
 
@@ -36,6 +39,17 @@ def saved(run: Run, results: Path) -> Path:
     with Pending(results, run.name) as pending:
         pending.add(run)
         return pending.commit()
+
+
+def test_versions_are_known_where_the_lab_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def installed(name: str) -> str:
+        if name == "rabbitmq-lab":
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr("loadtest.results.manifest.version", installed)
+    where = Place("amqp://localhost", "/", is_own=False, management=None, rabbitmq="4.3.0", erlang="27")
+    assert versions(where)["rabbitmq-lab"] == labs.__version__
 
 
 def test_what_is_read_again_is_what_was_measured(run: Run, tmp_path: Path) -> None:
