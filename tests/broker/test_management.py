@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pika
 import pytest
@@ -107,7 +108,8 @@ def test_consumers_channels_and_connections_are_seen_and_a_connection_can_be_clo
 def test_users_and_their_permissions(vhost: VirtualHost) -> None:
     management = vhost.management
     management.create_user(vhost.name, "secret")
-    url = vhost.amqp_url.replace("careerops:careerops", f"{vhost.name}:secret")
+    address = urlsplit(vhost.amqp_url)
+    url = address._replace(netloc=f"{vhost.name}:secret@{address.hostname}:{address.port}").geturl()
     with pytest.raises(pika.exceptions.ProbableAccessDeniedError):
         pika.BlockingConnection(pika.URLParameters(url))
     management.set_permissions(vhost.name, vhost.name, configure="^$", write="^mine$", read="^$")
@@ -133,7 +135,7 @@ def test_what_is_missing_is_a_404(vhost: VirtualHost) -> None:
 
 
 def test_wrong_credentials_are_refused_and_never_shown(broker: Broker) -> None:
-    url = broker.management_url.replace(":careerops@", ":hunter2@")
+    url = broker.management_url.replace(f":{urlsplit(broker.management_url).password}@", ":hunter2@")
     with Management(url) as management, pytest.raises(BrokerRefused) as caught:
         management.overview()
     assert "hunter2" not in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -27,8 +28,9 @@ def test_a_configured_broker_needs_no_management_api(broker: Broker, tmp_path: P
 
 
 def test_its_management_api_is_expected_beside_it(broker: Broker, tmp_path: Path) -> None:
-    found = resolve(load_settings(home=tmp_path, amqp_url=broker.amqp_url))
-    assert found.management_url == "http://careerops:careerops@127.0.0.1:15672"
+    found = resolve(load_settings(home=tmp_path, amqp_url=broker.amqp_url, management_url=None))
+    parts = urlsplit(broker.amqp_url)
+    assert found.management_url == f"http://{parts.username}:{parts.password}@{parts.hostname}:15672"
 
 
 def test_a_configured_broker_that_is_silent_is_named_without_its_password(tmp_path: Path) -> None:
@@ -49,7 +51,7 @@ def test_what_is_no_amqp_url_is_one_clear_error(url: str, tmp_path: Path) -> Non
 
 def test_wrong_credentials_and_a_missing_virtual_host_are_refusals(broker: Broker) -> None:
     with pytest.raises(BrokerRefused, match="password"):
-        check(broker.amqp_url.replace(":careerops@", ":wrong@"))
+        check(broker.amqp_url.replace(f":{urlsplit(broker.amqp_url).password}@", ":wrong@"))
     with pytest.raises(BrokerRefused):
         check(broker.with_virtual_host("nowhere"))
 
