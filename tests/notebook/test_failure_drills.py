@@ -22,6 +22,9 @@ from labs.notebook.session import Notebook
 from labs.settings import Settings
 
 DELAYS_MS = (100, 200, 400)
+#: More than a letter takes in calm, and less than the eleventh fault lasts.
+LATE_S = 1.0
+MANY = 10
 #: Some that need no server of one's own; the chapter itself runs all.
 FAULTS = [fault for fault in TEN if fault.label in {"relay", "frozen", "cut", "queue"}]
 
@@ -33,7 +36,7 @@ def lab(broker: Broker, settings: Settings) -> Iterator[Notebook]:
         settings=settings,
         lease_s=1.0,
         relay_lease_s=1.0,
-        reconcile_after_s=1.0,
+        reconcile_after_s=1.5,
         retry_delays_ms=DELAYS_MS,
         prefetch=4,
         publish_timeout_s=3.0,
@@ -58,9 +61,13 @@ async def test_a_fault_is_seen_and_costs_nothing(lab: Notebook, fault: Fault) ->
 
 async def test_a_calm_drill_and_a_frozen_relay_tell_a_good_alert_from_a_bad_one(lab: Notebook) -> None:
     drills = Drills(lab, seed=1, delays_ms=DELAYS_MS)
-    calm, trouble = await drills.calm(), await drills.eleventh()
-    assert check_alert(lambda s: s.oldest_open_s > 1.4, calm=calm, trouble=trouble).startswith("Solved")
-    assert check_alert(lambda s: s.ready > 10, calm=calm, trouble=trouble).startswith("Not yet: in the eleventh")
+    for _ in range(5):  # a machine that is busy with everything else may not be calm
+        calm = await drills.calm()
+        if all(sample.oldest_open_s < LATE_S and sample.ready < MANY for sample in calm.samples):
+            break
+    trouble = await drills.eleventh()
+    assert check_alert(lambda s: s.oldest_open_s > LATE_S, calm=calm, trouble=trouble).startswith("Solved")
+    assert check_alert(lambda s: s.ready > MANY, calm=calm, trouble=trouble).startswith("Not yet: in the eleventh")
     assert check_alert(lambda s: True, calm=calm, trouble=trouble).startswith("Not yet: your rule fires when nothing")
 
 
