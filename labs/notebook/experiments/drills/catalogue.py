@@ -35,7 +35,7 @@ TEN = (
         worker_frozen,
         ("a worker was killed", "the model is slow", "the work queue was deleted"),
         "yes, by the reconciler; the frozen one needs a watchdog",
-        hold_s=2.0,
+        hold_s=2.4,
     ),
     Fault(
         "the relay was killed",
