@@ -26,7 +26,7 @@ def plot_workers(found: Fit, *, title: str, wanted_per_s: float | None = None, c
         axes.fill_between(counts, *zip(*bands, strict=True), color=BLUE, alpha=0.18, linewidth=0)
         axes.plot(counts, [found.curve.at(float(count)) for count in counts], color=BLUE, label="the law, and its 95 %")
         runs = [(workers, value) for workers, values in found.points.items() for value in values]
-        axes.plot(*zip(*runs, strict=True), MARKERS[0], color=INK, markersize=5, alpha=0.7, label="a run")
+        axes.plot(*zip(*runs, strict=True), MARKERS[0], color=INK, markersize=5, alpha=0.7, label="a measurement")
         for level, label, colour in (
             (ceiling_per_s, "what is shared allows", VERMILION),
             (wanted_per_s, "wanted", ORANGE),

@@ -146,8 +146,10 @@ class Crew:
         return [Done(*(each[name] for name in names)) for each in told if each["batch"] == batch]
 
     def close(self) -> None:
-        """Fire everybody."""
+        """Fire everybody, and delete the queue."""
         self.be(0)
+        with pika.BlockingConnection(pika.URLParameters(self._lab.amqp_url)) as connection:
+            connection.channel().queue_delete(self.queue)
         self._folder.cleanup()
 
 
