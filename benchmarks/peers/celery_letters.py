@@ -22,10 +22,10 @@ from benchmarks.peers.job import AMQP_URL
 from labs.llm.prompt import cover_letter_prompt
 from labs.messaging.message import now
 from labs.store.database import Database
-from labs.store.inbox import RECORD
+from labs.store.inbox import RECORD_ALL
 from labs.store.outbox import Outbox
 from labs.store.statements import Statements
-from labs.systems.cover_letters.analytics import COUNT
+from labs.systems.cover_letters.analytics import COUNT, counting
 from labs.systems.cover_letters.jobs import TABLE, completed
 from labs.systems.cover_letters.messages import CoverLetterCompleted, GenerateCoverLetter
 from labs.systems.cover_letters.topology import ANALYTICS_QUEUE, EMAIL_QUEUE, EVENT_QUEUES, GENERATE_QUEUE
@@ -36,7 +36,6 @@ _DATABASE_URL = os.environ["BENCH_DATABASE_URL"]
 _MODEL_URL = os.environ["BENCH_MODEL_URL"]
 _LEASE_S, _BATCH = 10.0, 200
 _RETRIES = {"autoretry_for": (Exception,), "retry_backoff": True, "max_retries": 3}
-_EMAIL = "SELECT u.email, j.cover_letter FROM cover_letter_jobs j JOIN users u ON u.id = j.user_id WHERE j.job_id = %s"
 
 app = Celery("letters", broker=AMQP_URL)
 app.conf.update(
@@ -104,8 +103,7 @@ def email(text: str, message_id: str) -> None:
     event = CoverLetterCompleted.model_validate_json(text)
     pool.open()
     with pool.connection() as db, db.transaction():
-        if db.execute(RECORD, [EMAIL_QUEUE, message_id, "done"]).rowcount == 1:
-            db.execute(_EMAIL, [event.jobId]).fetchone()
+        if db.execute(RECORD_ALL, {"consumer": EMAIL_QUEUE, "message_ids": [message_id]}).rowcount == 1:
             log.info("e-mail for %s of %s", event.userId, event.jobId)
 
 
@@ -114,9 +112,8 @@ def analytics(text: str, message_id: str) -> None:
     """The other effect: a count."""
     event = CoverLetterCompleted.model_validate_json(text)
     pool.open()
-    with pool.connection() as db, db.transaction():
-        if db.execute(RECORD, [ANALYTICS_QUEUE, message_id, "done"]).rowcount == 1:
-            db.execute(COUNT, [event.completedAt.date(), event.tone, 1, 0])
+    with pool.connection() as db:
+        db.execute(COUNT, counting({message_id: event}))
 
 
 async def relay() -> None:

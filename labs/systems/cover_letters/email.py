@@ -7,6 +7,7 @@ with the same Message-ID. Two consumers with the same event wait for one another
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 
@@ -17,13 +18,16 @@ from labs.errors import ConfigurationError, DependencyDown, PermanentError, Tran
 from labs.messaging.delivery import Delivery
 from labs.settings import Settings
 from labs.store.database import Database, Db
-from labs.store.inbox import record_effect, record_given_up
+from labs.store.gathering import Gathering
+from labs.store.inbox import record_effect, record_effects, record_given_up
 from labs.systems.cover_letters.messages import CoverLetterCompleted, CoverLetterFailed
 from labs.systems.cover_letters.topology import EMAIL_QUEUE
 
 log = structlog.get_logger()
 
 _TIMEOUT_S = 15.0
+
+_Event = CoverLetterCompleted | CoverLetterFailed
 
 
 class EmailNotifier:
@@ -35,39 +39,58 @@ class EmailNotifier:
         self._smtp = _Smtp(settings.smtp_url.get_secret_value()) if settings.smtp_url else None
         # Each e-mail holds a connection while it is sent: leave some to the others.
         self._sending = asyncio.Semaphore(max(1, settings.database_pool // 2))
+        self._noting = Gathering(self._note)
 
     async def handle(self, delivery: Delivery) -> None:
         """Send the e-mail of an event, unless it was sent."""
         event = delivery.body
         if not isinstance(event, CoverLetterCompleted | CoverLetterFailed):
             raise PermanentError(f"no e-mail is known for {delivery.message.type}")
+        if self._smtp is None:
+            await self._noting.add((delivery.message.message_id, event))
+            return
         async with self._sending, self._database.transaction() as db:
             if await record_effect(db, consumer=EMAIL_QUEUE, message_id=delivery.message.message_id):
-                await self._send(db, event, delivery.message.message_id)
+                await self._send(self._smtp, db, event, delivery.message.message_id)
+
+    async def _note(self, events: Sequence[tuple[str, _Event]]) -> None:
+        """Without a mail server: a line in the log for each event, committed together."""
+        by_id = dict(events)
+        async with self._database.transaction() as db:
+            for message_id in await record_effects(db, consumer=EMAIL_QUEUE, message_ids=by_id):
+                _log("e-mail (no mail server)", by_id[message_id])
 
     async def give_up(self, delivery: Delivery, reason: str) -> None:  # noqa: ARG002 - the reason is in the letter
         """Record that an event went to the dead-letter queue."""
         async with self._database.connection() as db:
             await record_given_up(db, consumer=EMAIL_QUEUE, message_id=delivery.message.message_id)
 
-    async def _send(self, db: Db, event: CoverLetterCompleted | CoverLetterFailed, message_id: str) -> None:
-        ready = isinstance(event, CoverLetterCompleted)
-        subject = "Your cover letter is ready" if ready else "Your cover letter could not be written"
+    async def _send(self, smtp: _Smtp, db: Db, event: _Event, message_id: str) -> None:
         cursor = await db.execute(
             "SELECT u.email, j.cover_letter FROM cover_letter_jobs j JOIN users u ON u.id = j.user_id "
             "WHERE j.job_id = %s",
             [event.jobId],
         )
         row = await cursor.fetchone()
-        if self._smtp is None or row is None or not row["email"]:
-            log.info("e-mail (no mail server or no address)", user_id=event.userId, job_id=event.jobId, subject=subject)
+        if row is None or not row["email"]:
+            _log("e-mail (no address)", event)
             return
         mail = EmailMessage()
-        mail["From"], mail["To"], mail["Subject"] = self._sender, row["email"], subject
+        mail["From"], mail["To"], mail["Subject"] = self._sender, row["email"], _subject(event)
         mail["Message-ID"] = f"<{message_id}@rabbitmq-lab>"
+        ready = isinstance(event, CoverLetterCompleted)
         mail.set_content(row["cover_letter"] if ready else "We have tried several times. Please send it again later.")
-        await self._smtp.send(mail)
-        log.info("e-mail sent", user_id=event.userId, job_id=event.jobId, subject=subject)
+        await smtp.send(mail)
+        _log("e-mail sent", event)
+
+
+def _subject(event: _Event) -> str:
+    ready = isinstance(event, CoverLetterCompleted)
+    return "Your cover letter is ready" if ready else "Your cover letter could not be written"
+
+
+def _log(what: str, event: _Event) -> None:
+    log.info(what, user_id=event.userId, job_id=event.jobId, subject=_subject(event))
 
 
 class _Smtp:
