@@ -25,6 +25,9 @@ from labs.telemetry import configure_logging
 
 log = structlog.get_logger()
 
+#: New objects before a collection, and collections of the young before one of the next older; default: 700, 10, 10.
+_GC_THRESHOLDS = (10_000, 20, 20)
+
 
 @dataclass(frozen=True)
 class Addresses:
@@ -96,9 +99,15 @@ def run_process(kind: str, settings: Settings, main: Callable[[asyncio.Event], C
     """Run a process until SIGTERM or SIGINT sets the event that `main` gets; returns when `main` has ended."""
     configure_logging(settings, process=kind)
     failpoints.arm(settings.failpoints)
-    gc.freeze()  # what is loaded stays: the collector needn't look through it again and again
+    _collect_less()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_with_signals(main))
+
+
+def _collect_less() -> None:
+    """What is loaded stays, and hundreds of messages in hand are no garbage: needn't be looked through all the time."""
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
