@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -15,6 +16,9 @@ from tests.compose.project import Project, docker, inspect
 SERVICES = ("api", "postgres", "rabbitmq", "relay", "stub", "worker")
 #: What this machine may reach; the rest is for the containers among themselves.
 PUBLISHED = {"api": {"8000/tcp"}, "rabbitmq": {"5672/tcp", "15672/tcp"}}
+
+#: All chapters, two at a time, on a busy machine.
+NOTEBOOKS_TIMEOUT_S = 1200.0
 
 #: Few enough for one user's rate limit.
 JOBS = 90
@@ -198,3 +202,15 @@ def test_jupyterlab_is_on_the_same_broker_and_asks_for_its_token(stack: Stack) -
     assert httpx.get(contents, params={"token": "lab"}).status_code == 200
     # And a notebook gets a virtual host of its own on the stack's broker.
     assert stack.run("jupyterlab", "python", "-c", OWN_VIRTUAL_HOST).split() == ["url", "kept"]
+
+
+def test_every_notebook_passes_in_it(stack: Stack) -> None:
+    # On the stack's broker, and with servers of its own generation where a chapter kills some: none is outside.
+    stack.project.up("jupyterlab", profile="lab")
+    options = "-q -n 2 --dist loadscope -p no:locust -p no:cacheprovider --nbval-lax --nbval-current-env"
+    command = ("python", "-m", "pytest", *options.split(), "--nbval-cell-timeout=120", "notebooks")
+    told = stack.project.compose("exec", "-T", "jupyterlab", *command, timeout_s=NOTEBOOKS_TIMEOUT_S)
+    assert re.search(r"\d+ passed", told), told
+    assert "skipped" not in told
+    # And nothing of them is left on the stack's broker.
+    assert {vhost["name"] for vhost in stack.management("vhosts")} <= {"/", "kept"}
