@@ -8,8 +8,8 @@ same servers.
 Both run the same statements on the same schema, claim and complete in two transactions around the model call, ask the
 same stub over HTTP with the same package, write the same outbox, history and inbox rows, publish with confirms
 through a relay beside the worker, and ack late. Ours is asyncio with quorum queues, retry queues, dead letters, leases
-kept alive, hints for who waits, and one transaction for all events that wait to be noted or counted. Celery has durable classic queues and its own retries; its pool is the fastest of
-those that were tried (solo, threads).
+kept alive, hints for who waits, and one transaction for all events that wait to be noted or counted. Celery has
+durable classic queues and its own retries; its pool is the fastest of those that were tried (solo, threads).
 """
 
 from __future__ import annotations
