@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from labs.errors import ModelFailed
 from labs.llm.client import ModelClient
 from labs.llm.prompt import cover_letter_prompt
 from labs.messaging.message import now
-from labs.systems.cover_letters.jobs import completed, failed
-from labs.systems.cover_letters.messages import GenerateCoverLetter
+from labs.systems.cover_letters.analytics import Analytics
+from labs.systems.cover_letters.email import EmailNotifier
+from labs.systems.cover_letters.jobs import TABLE, completed, failed
+from labs.systems.cover_letters.messages import COMMANDS, EVENTS, GenerateCoverLetter
+from labs.systems.cover_letters.topology import ANALYTICS_QUEUE, EMAIL_QUEUE
+from labs.systems.job_queue import job_queue
 from labs.systems.job_worker import JobSystem, Work
+from labs.systems.system import Consuming, WorkerParts
 from labs.telemetry import MODEL_SECONDS, observed
+
+
+def consumers(parts: WorkerParts) -> Sequence[Consuming]:
+    """Letters are written, and their events become an e-mail and a statistic."""
+    email, analytics = EmailNotifier(parts.database, parts.settings), Analytics(parts.database)
+    prefetch = parts.events_prefetch
+    return [
+        job_queue(parts, TABLE, COMMANDS, cover_letter_system(parts.model)),
+        Consuming(queue=EMAIL_QUEUE, schemas=EVENTS, handler=email.handle, give_up=email.give_up, prefetch=prefetch),
+        Consuming(
+            queue=ANALYTICS_QUEUE,
+            schemas=EVENTS,
+            handler=analytics.handle,
+            give_up=analytics.give_up,
+            prefetch=prefetch,
+        ),
+    ]
 
 
 def cover_letter_system(model: ModelClient) -> JobSystem[GenerateCoverLetter]:
