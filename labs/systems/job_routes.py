@@ -7,10 +7,11 @@ import hashlib
 import json
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass
 
 from labs.errors import DatabaseUnavailable
 from labs.store.hints import wait_for_hint
-from labs.store.jobs import Job, Jobs
+from labs.store.jobs import Job, Jobs, NewJob, Quota
 from labs.store.outbox import OUTBOX_HINT, OutboxMessage
 from labs.systems.system import ApiParts
 from labs.systems.user import User
@@ -19,42 +20,57 @@ from labs.systems.user import User
 _POLL_S = 2.0
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A job that is asked for.
+
+    Args:
+        inputs: what it is made from, by column.
+        message: the command of a job with this id.
+    """
+
+    inputs: Mapping[str, object]
+    message: Callable[[str], OutboxMessage]
+
+
 async def requested(
-    parts: ApiParts,
-    jobs: Jobs,
-    *,
-    user: User,
-    inputs: Mapping[str, str],
-    message: Callable[[str], OutboxMessage],
-    idempotency_key: str | None,
-) -> Job:
-    """Commit a new job with its message, or find the one that the same request with this key has made.
+    parts: ApiParts, jobs: Jobs, *asked: Asked, user: User, idempotency_key: str | None, quota: Quota | None = None
+) -> list[Job]:
+    """Commit new jobs with their messages, all or none, or find those that the same request with this key has made.
 
     Args:
         parts: of the API process.
         jobs: the table.
+        asked: one or more.
         user: who asks.
-        inputs: what the job is made from, by column.
-        message: the command of a job with this id.
         idempotency_key: makes repeating safe.
+        quota: how many a user may have made in a while, these included.
 
     Raises:
         IdempotencyConflict: the key belongs to another request.
+        TooManyJobs: beyond the quota.
         DatabaseUnavailable: not known to be committed; repeat with the same key.
     """
+    whole = hashlib.sha256(json.dumps([each.inputs for each in asked]).encode()).hexdigest()
+    new = [_new(number, each, user, idempotency_key, whole) for number, each in enumerate(asked)]
+    created = await jobs.create(*new, quota=quota)
+    if any(each.new for each in created):
+        parts.ringer.ring(OUTBOX_HINT)
+    return [each.job for each in created]
+
+
+def _new(number: int, asked: Asked, user: User, key: str | None, request_hash: str) -> NewJob:
     job_id = str(uuid.uuid4())
-    created = await jobs.create(
-        job_id,
+    return NewJob(
+        job_id=job_id,
         user_id=user.id,
         email=user.email,
-        inputs=inputs,
-        message=message(job_id),
-        idempotency_key=idempotency_key,
-        request_hash=hashlib.sha256(json.dumps(inputs).encode()).hexdigest() if idempotency_key else None,
+        inputs=asked.inputs,
+        message=asked.message(job_id),
+        # No header can hold the separator, so that no other request's key is that of a job in a batch.
+        idempotency_key=f"{key}\x1f{number}" if key and number else key,
+        request_hash=request_hash if key else None,
     )
-    if created.new:
-        parts.ringer.ring(OUTBOX_HINT)
-    return created.job
 
 
 async def changes(parts: ApiParts, jobs: Jobs, job: Job) -> AsyncGenerator[Job]:

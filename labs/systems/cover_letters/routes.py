@@ -27,7 +27,7 @@ from labs.systems.cover_letters.views import (
     summary,
     view,
 )
-from labs.systems.job_routes import changes, requested
+from labs.systems.job_routes import Asked, changes, requested
 from labs.systems.problem import documented
 from labs.systems.system import ApiParts
 from labs.systems.user import User
@@ -68,14 +68,11 @@ def _add_requests(router: APIRouter, parts: ApiParts, table: Jobs) -> None:
         ] = None,
     ) -> Accepted:
         """Answers at once: the job is committed, and will be done even if everything restarts now."""
-        job = await requested(
-            parts,
-            table,
-            user=user,
-            inputs={"job_description": request.jobDescription, "cv_text": request.cvText, "tone": request.tone.value},
-            message=lambda job_id: _command(job_id, request, user),
-            idempotency_key=idempotency_key,
+        asked = Asked(
+            {"job_description": request.jobDescription, "cv_text": request.cvText, "tone": request.tone.value},
+            lambda job_id: _command(job_id, request, user),
         )
+        [job] = await requested(parts, table, asked, user=user, idempotency_key=idempotency_key)
         response.headers["Location"] = f"{PREFIX}/status/{job.job_id}"
         return Accepted(jobId=job.job_id, status=job.status)
 
