@@ -18,7 +18,7 @@ from labs.broker import find
 from labs.errors import ConfigurationError
 from labs.llm.client import ModelClient
 from labs.messaging.connection import check_url
-from labs.service.auth import Authenticator
+from labs.service.auth import Authenticator, WorkersOnly
 from labs.service.body_limit import BodyLimit
 from labs.service.health import BrokerWatch
 from labs.service.limits import RateLimit
@@ -68,7 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPIOffline(
         title="RabbitMQ Lab",
         version=labs.__version__,
-        summary="Cover letters, written by a language model behind a queue.",
+        summary="Small systems that work behind a queue.",
         lifespan=_lifespan(service),
         redoc_url=None,
         redirect_slashes=False,
@@ -99,6 +99,7 @@ def _service(settings: Settings) -> _Service:
         model=ModelClient(settings),
         reader=authenticate,
         requester=RateLimit(settings).limited(authenticate),
+        worker=WorkersOnly(settings, authenticate),
     )
     return _Service(parts, BrokerWatch(lambda: _broker_url(settings), settings, name=name))
 

@@ -20,6 +20,7 @@ from labs.service.runtime import Addresses, addresses, process_name, ready, run_
 from labs.settings import Settings
 from labs.store.database import Database
 from labs.store.hints import Ringer
+from labs.systems.callback import Callback
 from labs.systems.registry import SYSTEMS
 from labs.systems.system import Consuming, WorkerParts
 
@@ -49,9 +50,16 @@ async def _work(settings: Settings, found: Addresses, stop: asyncio.Event) -> No
         timeout_s=settings.publish_timeout_s,
         heartbeat_s=settings.heartbeat_s,
     )
-    async with database, publisher, ModelClient(settings) as model:
+    async with database, publisher, ModelClient(settings) as model, Callback(settings) as callback:
         await schema_applied(database, stop)
-        parts = WorkerParts(settings=settings, name=name, database=database, ringer=Ringer(database), model=model)
+        parts = WorkerParts(
+            settings=settings,
+            name=name,
+            database=database,
+            ringer=Ringer(database),
+            model=model,
+            callback=callback,
+        )
         work = [(system, each) for system in SYSTEMS for each in system.consumers(parts)]
         consumers = [
             _consumer(parts, each, system.topology(settings), url=found.amqp_url, publisher=publisher)

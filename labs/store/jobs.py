@@ -316,6 +316,18 @@ class Jobs:
             raise JobNotFound(f"there is no job {job_id}")
         return _job(row)
 
+    async def find(self, job_id: str) -> Job:
+        """Anybody's job, for workers.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
+        async with self._database.connection() as db:
+            row = await _one(db, self._sql.find, {"job_id": job_id})
+        if row is None:
+            raise JobNotFound(f"there is no job {job_id}")
+        return _job(row)
+
     async def newest(self, *, user_id: int, limit: int, before: tuple[datetime, str] | None = None) -> list[Job]:
         """A user's jobs, newest first, from `before` (the last one of the page before)."""
         created_at, job_id = before or (None, None)

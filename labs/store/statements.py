@@ -159,6 +159,7 @@ class Statements:
             WHERE user_id = %(user_id)s AND created_at > clock_timestamp() - make_interval(secs => %(window_s)s)
             ORDER BY created_at DESC OFFSET %(limit)s LIMIT 1"""
         self.get = f"SELECT {columns} FROM {name} WHERE job_id = %(job_id)s AND user_id = %(user_id)s"
+        self.find = f"SELECT {columns} FROM {name} WHERE job_id = %(job_id)s"
         self.newest = f"""
             SELECT {columns} FROM {name}
             WHERE user_id = %(user_id)s AND (%(created_at)s::timestamptz IS NULL

@@ -6,9 +6,10 @@ from labs.messaging.topology import Topology
 from labs.settings import Settings
 from labs.store.statements import JobTable
 from labs.systems.cover_letters.system import COVER_LETTERS
+from labs.systems.resumes.system import RESUMES
 from labs.systems.system import System
 
-SYSTEMS: tuple[System, ...] = (COVER_LETTERS,)
+SYSTEMS: tuple[System, ...] = (COVER_LETTERS, RESUMES)
 
 
 def topology(settings: Settings) -> Topology:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from labs.llm.client import ModelClient
+    from labs.systems.callback import Callback
 
 _EVENTS_PREFETCH = 50
 
@@ -58,6 +59,7 @@ class WorkerParts:
         database: its pool.
         ringer: tells relays and streams.
         model: the language model.
+        callback: calls to the API.
     """
 
     settings: Settings
@@ -65,6 +67,7 @@ class WorkerParts:
     database: Database
     ringer: Ringer
     model: ModelClient
+    callback: Callback
 
     @property
     def events_prefetch(self) -> int:
@@ -84,6 +87,7 @@ class ApiParts:
         model: for what is done while the caller waits.
         reader: a dependency that gives the user of a request.
         requester: the same, counted against the user's limit.
+        worker: a dependency that lets workers in alone.
         stopping: set when streams are to end; the listener must be woken then.
     """
 
@@ -94,6 +98,7 @@ class ApiParts:
     model: ModelClient
     reader: Callable[..., Any]
     requester: Callable[..., Any]
+    worker: Callable[..., Any]
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 

@@ -6,11 +6,17 @@ import asyncio
 from datetime import UTC, datetime
 
 from labs.store.database import Database
-from labs.systems.cover_letters.analytics import Analytics
+from labs.systems.cover_letters.analytics import count
 from labs.systems.cover_letters.messages import FAILED, CoverLetterCompleted, Tone
 from labs.systems.cover_letters.topology import ANALYTICS_QUEUE
+from labs.systems.once import Once
 from tests.databases import rows
 from tests.systems.deliveries import delivery, event_delivery, given_up, ready
+
+
+def analytics_of(database: Database) -> Once:
+    """The consumer of `analytics.process`."""
+    return Once(database, queue=ANALYTICS_QUEUE, effect=count)
 
 
 async def counts(database: Database) -> dict[str, tuple[int, int]]:
@@ -19,7 +25,7 @@ async def counts(database: Database) -> dict[str, tuple[int, int]]:
 
 
 async def test_events_are_counted_by_tone_and_outcome(database: Database) -> None:
-    analytics = Analytics(database)
+    analytics = analytics_of(database)
     for tone in (Tone.FRIENDLY, Tone.FRIENDLY, Tone.CONCISE):
         await analytics.handle(event_delivery(ready(tone=tone), queue=ANALYTICS_QUEUE))
     failed = given_up(tone=Tone.CONCISE)
@@ -31,13 +37,13 @@ async def test_a_day_is_that_of_the_event_not_of_the_counting(database: Database
     event = CoverLetterCompleted(
         jobId="j", userId=1, tone=Tone.CONCISE, completedAt=datetime(2026, 1, 31, 23, 59, tzinfo=UTC)
     )
-    await Analytics(database).handle(event_delivery(event, queue=ANALYTICS_QUEUE))
+    await analytics_of(database).handle(event_delivery(event, queue=ANALYTICS_QUEUE))
     found = await rows(database, "SELECT day::text FROM analytics_daily")
     assert found == [{"day": "2026-01-31"}]
 
 
 async def test_duplicates_and_concurrency_do_not_change_the_count(database: Database) -> None:
-    first, second = Analytics(database), Analytics(database)
+    first, second = analytics_of(database), analytics_of(database)
     deliveries = [event_delivery(queue=ANALYTICS_QUEUE) for _ in range(20)]
     # Given each event delivered three times to each of two consumers, all at once,
     await asyncio.gather(*(each.handle(one) for one in deliveries for each in (first, second) for _ in range(3)))
@@ -45,7 +51,7 @@ async def test_duplicates_and_concurrency_do_not_change_the_count(database: Data
 
 
 async def test_an_event_given_up_counts_when_it_is_sent_back(database: Database) -> None:
-    analytics, one = Analytics(database), event_delivery(queue=ANALYTICS_QUEUE)
+    analytics, one = analytics_of(database), event_delivery(queue=ANALYTICS_QUEUE)
     await analytics.give_up(one, "unexpected ValueError")
     assert await counts(database) == {}
     for _ in range(2):

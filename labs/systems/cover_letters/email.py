@@ -1,12 +1,11 @@
 """Tells users of their letters: by SMTP when configured, else by a line in the log.
 
 Each event is sent once as long as no process dies between the mail server's acceptance and our commit; then twice,
-with the same Message-ID. Two consumers with the same event wait for one another at the inbox row.
+with the same Message-ID.
 """
 
 from __future__ import annotations
 
-import asyncio
 from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 
@@ -16,10 +15,8 @@ import structlog
 from labs.errors import ConfigurationError, DependencyDown, PermanentError, TransientError
 from labs.messaging.delivery import Delivery
 from labs.settings import Settings
-from labs.store.database import Database, Db
-from labs.store.inbox import record_effect, record_given_up
+from labs.store.database import Db
 from labs.systems.cover_letters.messages import CoverLetterCompleted, CoverLetterFailed
-from labs.systems.cover_letters.topology import EMAIL_QUEUE
 
 log = structlog.get_logger()
 
@@ -27,28 +24,18 @@ _TIMEOUT_S = 15.0
 
 
 class EmailNotifier:
-    """The handler of `notifications.email`."""
+    """Sends the e-mails of events."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
-        self._database = database
+    def __init__(self, settings: Settings) -> None:
         self._sender = settings.smtp_from
         self._smtp = _Smtp(settings.smtp_url.get_secret_value()) if settings.smtp_url else None
-        # Each e-mail holds a connection while it is sent: leave some to the others.
-        self._sending = asyncio.Semaphore(max(1, settings.database_pool // 2))
 
-    async def handle(self, delivery: Delivery) -> None:
-        """Send the e-mail of an event, unless it was sent."""
+    async def send(self, db: Db, delivery: Delivery) -> None:
+        """Send the e-mail of an event."""
         event = delivery.body
         if not isinstance(event, CoverLetterCompleted | CoverLetterFailed):
             raise PermanentError(f"no e-mail is known for {delivery.message.type}")
-        async with self._sending, self._database.transaction() as db:
-            if await record_effect(db, consumer=EMAIL_QUEUE, message_id=delivery.message.message_id):
-                await self._send(db, event, delivery.message.message_id)
-
-    async def give_up(self, delivery: Delivery, reason: str) -> None:  # noqa: ARG002 - the reason is in the letter
-        """Record that an event went to the dead-letter queue."""
-        async with self._database.connection() as db:
-            await record_given_up(db, consumer=EMAIL_QUEUE, message_id=delivery.message.message_id)
+        await self._send(db, event, delivery.message.message_id)
 
     async def _send(self, db: Db, event: CoverLetterCompleted | CoverLetterFailed, message_id: str) -> None:
         ready = isinstance(event, CoverLetterCompleted)

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Path, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from labs.llm.prompt import cover_letter_prompt
@@ -22,12 +22,11 @@ from labs.systems.cover_letters.views import (
     JobPage,
     JobView,
     Letter,
-    cursor_after,
-    read_cursor,
     summary,
     view,
 )
 from labs.systems.job_routes import Asked, changes, requested
+from labs.systems.paging import Cursor, Limit, page
 from labs.systems.problem import documented
 from labs.systems.system import ApiParts
 from labs.systems.user import User
@@ -112,14 +111,11 @@ def _add_reading(router: APIRouter, parts: ApiParts, table: Jobs) -> None:
     )
     async def jobs(
         user: reader,
-        limit: Annotated[int, Query(ge=1, le=100)] = 20,
-        cursor: Annotated[str | None, Query(max_length=200, description="`nextCursor` of the page before.")] = None,
+        limit: Limit = 20,
+        cursor: Cursor = None,
     ) -> JobPage:
-        page = await table.newest(user_id=user.id, limit=limit + 1, before=read_cursor(cursor))
-        return JobPage(
-            jobs=[summary(job) for job in page[:limit]],
-            nextCursor=cursor_after(page[limit - 1]) if len(page) > limit else None,
-        )
+        found, after = await page(table, user_id=user.id, limit=limit, cursor=cursor)
+        return JobPage(jobs=[summary(job) for job in found], nextCursor=after)
 
     # The job is looked up before the stream starts, so that an unknown one is a 404 and not a stream.
     async def own_job(jobId: job_id_path, user: reader) -> Job:

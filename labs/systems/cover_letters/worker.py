@@ -9,7 +9,7 @@ from labs.llm.client import ModelClient
 from labs.llm.prompt import cover_letter_prompt
 from labs.messaging.message import now
 from labs.store.jobs import Jobs
-from labs.systems.cover_letters.analytics import Analytics
+from labs.systems.cover_letters.analytics import count
 from labs.systems.cover_letters.email import EmailNotifier
 from labs.systems.cover_letters.jobs import TABLE, completed, failed
 from labs.systems.cover_letters.messages import COMMANDS, EVENTS, GenerateCoverLetter
@@ -17,24 +17,20 @@ from labs.systems.cover_letters.topology import ANALYTICS_QUEUE, EMAIL_QUEUE
 from labs.systems.finish import Committed, Work
 from labs.systems.job_queue import job_queue
 from labs.systems.job_worker import JobSystem
+from labs.systems.once import once
 from labs.systems.system import Consuming, WorkerParts
 from labs.telemetry import MODEL_SECONDS, observed
 
 
 def consumers(parts: WorkerParts) -> Sequence[Consuming]:
     """Letters are written, and their events become an e-mail and a statistic."""
-    email, analytics = EmailNotifier(parts.database, parts.settings), Analytics(parts.database)
-    prefetch = parts.events_prefetch
+    email = EmailNotifier(parts.settings)
+    # Each e-mail holds a connection while it is sent: some are left to the others.
+    at_once = max(1, parts.settings.database_pool // 2)
     return [
         job_queue(parts, TABLE, COMMANDS, cover_letter_system(Jobs(parts.database, TABLE), parts.model)),
-        Consuming(queue=EMAIL_QUEUE, schemas=EVENTS, handler=email.handle, give_up=email.give_up, prefetch=prefetch),
-        Consuming(
-            queue=ANALYTICS_QUEUE,
-            schemas=EVENTS,
-            handler=analytics.handle,
-            give_up=analytics.give_up,
-            prefetch=prefetch,
-        ),
+        once(parts, EMAIL_QUEUE, EVENTS, email.send, at_once=at_once),
+        once(parts, ANALYTICS_QUEUE, EVENTS, count),
     ]
 
 
