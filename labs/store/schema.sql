@@ -140,3 +140,9 @@ CREATE TABLE IF NOT EXISTS job_applications (
     updated_at      TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (user_id, id)
 );
+
+CREATE TABLE IF NOT EXISTS resume_profiles (
+    user_id    INTEGER PRIMARY KEY,
+    profile    JSONB NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);

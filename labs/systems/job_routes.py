@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
+
+from pydantic import BaseModel
 
 from labs.errors import DatabaseUnavailable
 from labs.store.hints import wait_for_hint
@@ -27,10 +28,12 @@ class Asked:
     Args:
         inputs: what it is made from, by column.
         message: the command of a job with this id.
+        request: as it came, by which its repetition is recognised.
     """
 
     inputs: Mapping[str, object]
     message: Callable[[str], OutboxMessage]
+    request: BaseModel
 
 
 async def requested(
@@ -51,7 +54,7 @@ async def requested(
         TooManyJobs: beyond the quota.
         DatabaseUnavailable: not known to be committed; repeat with the same key.
     """
-    whole = hashlib.sha256(json.dumps([each.inputs for each in asked]).encode()).hexdigest()
+    whole = hashlib.sha256("\n".join(each.request.model_dump_json() for each in asked).encode()).hexdigest()
     new = [_new(number, each, user, idempotency_key, whole) for number, each in enumerate(asked)]
     created = await jobs.create(*new, quota=quota)
     if any(each.new for each in created):

@@ -16,7 +16,11 @@ import time
 import httpx
 
 from labs.errors import PermanentError, TransientError
+from labs.messaging.delivery import Delivery
 from labs.settings import Settings
+from labs.store.database import Db
+from labs.store.statements import JobTable
+from labs.systems.once import Effect
 from labs.systems.problem import refused
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -117,6 +121,20 @@ class Webhooks:
             response = await client.send(request, stream=True)  # its body is nobody's interest, however long
             await response.aclose()
         return response.status_code
+
+
+def webhook_called(settings: Settings, table: JobTable) -> Effect:
+    """The effect of an event that a job has ended: the job's webhook is called with the event, if it has one."""
+    webhooks = Webhooks(settings)
+    query = f"SELECT webhook_url FROM {table.name} WHERE job_id = %s"  # noqa: S608 - a name of this program
+
+    async def call(db: Db, delivery: Delivery) -> None:
+        row = await (await db.execute(query, [delivery.message.correlation_id])).fetchone()
+        if row is not None and row["webhook_url"]:
+            message = delivery.message
+            await webhooks.send(row["webhook_url"], message_id=message.message_id, body=message.body)
+
+    return call
 
 
 def signature(secret: bytes, timestamp: str, body: bytes) -> str:

@@ -70,6 +70,7 @@ def _add_requests(router: APIRouter, parts: ApiParts, table: Jobs) -> None:
         asked = Asked(
             {"job_description": request.jobDescription, "cv_text": request.cvText, "tone": request.tone.value},
             lambda job_id: _command(job_id, request, user),
+            request,
         )
         [job] = await requested(parts, table, asked, user=user, idempotency_key=idempotency_key)
         response.headers["Location"] = f"{PREFIX}/status/{job.job_id}"

@@ -18,11 +18,6 @@ TABLE = JobTable(
     metadata="metadata",
 )
 
-_PUT_APPLICATION = """
-INSERT INTO job_applications (id, user_id, job_description) VALUES (%(id)s, %(user_id)s, %(description)s)
-ON CONFLICT (user_id, id) DO UPDATE SET job_description = EXCLUDED.job_description, updated_at = clock_timestamp()
-"""
-
 
 def command(body: ResumeWorkerJob, *, traceparent: str) -> OutboxMessage:
     """The message that asks for a resume."""
@@ -84,23 +79,3 @@ class Resumes:
         async with self._database.connection() as db:
             row = await (await db.execute(query, [resume_id, user_id])).fetchone()
         return bytes(row["pdf"]) if row else None
-
-
-class Applications:
-    """What users apply for: the descriptions of jobs, by an id of their own."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def put(self, application_id: str, *, user_id: int, job_description: str) -> None:
-        """Keep a description; a later one replaces it."""
-        parameters = {"id": application_id, "user_id": user_id, "description": job_description}
-        async with self._database.connection() as db:
-            await db.execute(_PUT_APPLICATION, parameters)
-
-    async def description(self, application_id: str, *, user_id: int) -> str | None:
-        """A user's own, or None."""
-        query = "SELECT job_description FROM job_applications WHERE id = %s AND user_id = %s"
-        async with self._database.connection() as db:
-            row = await (await db.execute(query, [application_id, user_id])).fetchone()
-        return str(row["job_description"]) if row else None

@@ -5,14 +5,16 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Path, Response
 
+from labs.pdf.profile import Profile
 from labs.store.jobs import Jobs, Quota
 from labs.store.outbox import OutboxMessage
 from labs.systems.job_routes import Asked, requested
 from labs.systems.paging import Cursor, Limit, page
 from labs.systems.problem import documented
 from labs.systems.resumes.codes import PREFIX
-from labs.systems.resumes.jobs import TABLE, Applications, Resumes, command
+from labs.systems.resumes.jobs import TABLE, Resumes, command
 from labs.systems.resumes.messages import ResumeWorkerJob
+from labs.systems.resumes.sources import Sources
 from labs.systems.resumes.views import (
     EXAMPLE_ID,
     Accepted,
@@ -44,16 +46,16 @@ def routes(parts: ApiParts) -> list[APIRouter]:
     jobs = Jobs(parts.database, TABLE)
     _add_requests(router, parts, jobs)
     _add_reading(router, parts, jobs)
-    return [router, _applications(parts)]
+    return [router, _sources(parts)]
 
 
 def _add_requests(router: APIRouter, parts: ApiParts, table: Jobs) -> None:
     requester = Annotated[User, Depends(parts.requester)]
-    applications, webhooks = Applications(parts.database), Webhooks(parts.settings)
+    sources, webhooks = Sources(parts.database), Webhooks(parts.settings)
     quota = Quota(parts.settings.resumes_per_hour, window_s=3600)
 
     async def accept(user: User, key: str | None, *requests: GenerateRequest) -> list[Accepted]:
-        asked = [await _asked(request, user, applications, webhooks) for request in requests]
+        asked = [await _asked(request, user, sources, webhooks) for request in requests]
         jobs = await requested(parts, table, *asked, user=user, idempotency_key=key, quota=quota)
         return [Accepted(jobId=job.job_id, status=job.status) for job in jobs]
 
@@ -75,13 +77,14 @@ def _add_requests(router: APIRouter, parts: ApiParts, table: Jobs) -> None:
         return BatchAccepted(jobs=await accept(user, idempotency_key, *batch.requests))
 
 
-async def _asked(request: GenerateRequest, user: User, applications: Applications, webhooks: Webhooks) -> Asked:
+async def _asked(request: GenerateRequest, user: User, sources: Sources, webhooks: Webhooks) -> Asked:
     """What a request means for one job."""
-    metadata: dict[str, Any] = {**request.metadata, "language": request.language}
+    profile = await sources.profile(user_id=user.id) or ({"email": user.email} if user.email else {})
+    metadata: dict[str, Any] = {"profile": profile, **request.metadata, "language": request.language}
     description = request.jobDescription
     if request.jobApplicationId is not None:
         metadata["jobApplicationId"] = str(request.jobApplicationId)
-        description = description or await applications.description(metadata["jobApplicationId"], user_id=user.id)
+        description = description or await sources.description(metadata["jobApplicationId"], user_id=user.id)
     if request.webhookUrl is not None:
         webhooks.check(request.webhookUrl)
     inputs = {"job_description": description or "", "metadata": metadata, "webhook_url": request.webhookUrl}
@@ -90,23 +93,38 @@ async def _asked(request: GenerateRequest, user: User, applications: Application
         body = ResumeWorkerJob(jobId=job_id, userId=user.uuid, jobDescription=description or "", metadata=metadata)
         return command(body, traceparent=new_traceparent())
 
-    return Asked(inputs, message)
+    return Asked(inputs, message, request)
 
 
 def _add_reading(router: APIRouter, parts: ApiParts, table: Jobs) -> None:
     reader = Annotated[User, Depends(parts.reader)]
     resumes = Resumes(parts.database)
 
-    @router.get("/jobs", summary="Your jobs, newest first", responses=documented(401, 422, 503))
+    @router.get(
+        "/jobs",
+        summary="Your jobs, newest first",
+        response_model_exclude_none=True,
+        responses=documented(401, 422, 503),
+    )
     async def jobs(user: reader, limit: Limit = 20, cursor: Cursor = None) -> JobPage:
         found, after = await page(table, user_id=user.id, limit=limit, cursor=cursor)
         return JobPage(jobs=[summary(job) for job in found], nextCursor=after)
 
-    @router.get("/jobs/{jobId}/status", summary="A job", responses=documented(401, 404, 422, 503))
+    @router.get(
+        "/jobs/{jobId}/status",
+        summary="A job",
+        response_model_exclude_none=True,
+        responses=documented(401, 404, 422, 503),
+    )
     async def status(jobId: JobId, user: reader) -> JobView:
         return view(await table.get(jobId, user_id=user.id))
 
-    @router.post("/jobs/{jobId}/cancel", summary="Cancel a job", responses=documented(401, 404, 409, 422, 503))
+    @router.post(
+        "/jobs/{jobId}/cancel",
+        summary="Cancel a job",
+        response_model_exclude_none=True,
+        responses=documented(401, 404, 409, 422, 503),
+    )
     async def cancel(jobId: JobId, user: reader) -> JobView:
         """A waiting job will not run; what a worker makes of a running one is thrown away. Harmless to repeat."""
         return view(await table.cancel(jobId, user_id=user.id))
@@ -126,15 +144,24 @@ def _add_reading(router: APIRouter, parts: ApiParts, table: Jobs) -> None:
         )
 
 
-def _applications(parts: ApiParts) -> APIRouter:
-    router = APIRouter(prefix="/api/v1/job-applications", tags=["resumes"])
+def _sources(parts: ApiParts) -> APIRouter:
+    router = APIRouter(prefix="/api/v1", tags=["resumes"])
     requester = Annotated[User, Depends(parts.requester)]
-    applications = Applications(parts.database)
+    sources = Sources(parts.database)
 
-    @router.put("/{jobApplicationId}", status_code=204, summary="Keep a job's description", responses=_PROBLEMS)
-    async def put(jobApplicationId: uuid.UUID, request: ApplicationRequest, user: requester) -> None:
+    @router.put("/resumes/profile", status_code=204, summary="Keep who you are", responses=_PROBLEMS)
+    async def put_profile(profile: Profile, user: requester) -> None:
+        """Every resume whose request has no `profile` in its metadata is made with this one."""
+        await sources.put_profile(profile.model_dump(exclude_defaults=True), user_id=user.id)
+
+    @router.put(
+        "/job-applications/{jobApplicationId}",
+        status_code=204,
+        summary="Keep the description of a job",
+        responses=_PROBLEMS,
+    )
+    async def put_application(jobApplicationId: uuid.UUID, request: ApplicationRequest, user: requester) -> None:
         """Resumes for this application are made for this description; a later one replaces it."""
-        description = request.jobDescription
-        await applications.put(str(jobApplicationId), user_id=user.id, job_description=description)
+        await sources.put_description(request.jobDescription, str(jobApplicationId), user_id=user.id)
 
     return router

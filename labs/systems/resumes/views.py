@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from labs.pdf.profile import with_profile
 from labs.store.jobs import Job, JobStatus
 from labs.systems.resumes.codes import ErrorCode
-from labs.systems.resumes.content import Profile
+from labs.systems.storable import Storable
 from labs.systems.user import user_uuid
 
 EXAMPLE_ID = "660f9501-f40c-42e5-b827-557766551111"
@@ -29,7 +29,6 @@ EXAMPLE_VIEW = {
     "createdAt": _TIME,
     "updatedAt": "2026-11-22T09:30:05.000000Z",
 }
-_MOST_METADATA_CHARACTERS = 50_000
 MOST_IN_A_BATCH = 50
 
 # A NUL can't be stored in PostgreSQL's text; the pattern refuses it with the field's name.
@@ -58,44 +57,16 @@ class GenerateRequest(BaseModel):
     language: Annotated[
         str, Field(max_length=35, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="Such as `pt-BR`.")
     ] = "en"
-    metadata: dict[str, Any] = {}
+    metadata: Annotated[Storable, AfterValidator(with_profile)] = {}
     webhookUrl: Annotated[
         str | None, Field(max_length=2000, description="Told when the job has ended; its host must be allowed.")
     ] = None
-
-    @field_validator("metadata")
-    @classmethod
-    def _storable(cls, value: dict[str, Any]) -> dict[str, Any]:
-        try:
-            text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-            text.encode()
-        except (ValueError, RecursionError):
-            raise ValueError("is not JSON that can be stored") from None
-        if len(text) > _MOST_METADATA_CHARACTERS:
-            raise ValueError(f"has more than {_MOST_METADATA_CHARACTERS} characters")
-        if _holds_nul(value):
-            raise ValueError("holds a NUL, which is no text")
-        try:
-            Profile.model_validate(value.get("profile") or {})
-        except ValidationError as error:
-            first = error.errors(include_input=False)[0]
-            where = ".".join(str(part) for part in ("profile", *first["loc"]))[:100]
-            raise ValueError(f"{where}: {first['msg']}") from None
-        return value
 
     @model_validator(mode="after")
     def _about_something(self) -> GenerateRequest:
         if self.jobApplicationId is None and self.jobDescription is None:
             raise ValueError("give a jobApplicationId, a jobDescription, or both")
         return self
-
-
-def _holds_nul(value: object) -> bool:
-    if isinstance(value, dict):
-        return any(_holds_nul(part) for pair in value.items() for part in pair)
-    if isinstance(value, list):
-        return any(_holds_nul(part) for part in value)
-    return isinstance(value, str) and "\x00" in value
 
 
 class BatchRequest(BaseModel):
@@ -171,8 +142,8 @@ class CompleteRequest(BaseModel):
 
     resumeId: uuid.UUID
     fence: Annotated[int, Field(ge=1, le=2**63 - 1, description="Of the worker's claim: an older one is refused.")]
-    metadata: dict[str, Any] = {}
-    detail: dict[str, Any] = {}
+    metadata: Storable = {}
+    detail: Storable = {}
 
 
 class FailRequest(BaseModel):

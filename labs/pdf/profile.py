@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from labs.pdf.resume import Entry, Resume, Section
-from labs.systems.resumes.words import words
+from labs.pdf.words import words
 
 # A NUL can't be stored in PostgreSQL's JSON; the pattern refuses it with the field's name.
 Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=300, pattern=r"^[^\x00]*$")]
@@ -41,6 +41,21 @@ class Education(_Part):
 class Profile(_Part):
     """Who applies; whatever is missing is left out of the resume."""
 
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "name": "Ada Lovelace",
+                "headline": "Backend Engineer",
+                "email": "ada@example.org",
+                "skills": ["Python", "RabbitMQ"],
+                "experience": [
+                    {"title": "Engineer", "company": "Analytical Engines", "highlights": ["Cut latency by 40 %"]}
+                ],
+            }
+        },
+    )
+
     name: Line = ""
     headline: Line = ""
     email: Line = ""
@@ -52,6 +67,21 @@ class Profile(_Part):
     languages: _Lines = []
     experience: Annotated[list[Experience], Field(max_length=30)] = []
     education: Annotated[list[Education], Field(max_length=15)] = []
+
+
+def with_profile(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The metadata, if what they hold as `profile` is one.
+
+    Raises:
+        ValueError: it is none; the text names the field and never its value.
+    """
+    try:
+        Profile.model_validate(metadata.get("profile") or {})
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        where = ".".join(str(part) for part in ("profile", *first["loc"]))[:100]
+        raise ValueError(f"{where}: {first['msg']}") from None
+    return metadata
 
 
 def compose(description: str, metadata: dict[str, Any]) -> Resume:
