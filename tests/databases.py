@@ -14,7 +14,17 @@ from labs.store.outbox import OutboxMessage
 from labs.systems.cover_letters.jobs import TABLE, command, completed, failed
 from labs.systems.cover_letters.messages import GenerateCoverLetter, Tone
 
-TABLES = ("cover_letter_jobs", "users", "job_history", "outbox", "inbox", "analytics_daily")
+TABLES = (
+    "cover_letter_jobs",
+    "resumes",
+    "resume_jobs",
+    "resume_enhancements",
+    "users",
+    "job_history",
+    "outbox",
+    "inbox",
+    "analytics_daily",
+)
 TRACEPARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 
 

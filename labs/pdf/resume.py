@@ -93,8 +93,9 @@ class _Page:
         self._pdf.add_page()
 
     def describe(self, resume: Resume) -> None:
-        self._pdf.set_title(f"Resume of {resume.name}")
-        self._pdf.set_author(resume.name)
+        name = printable(resume.name)[0]
+        self._pdf.set_title(f"Resume of {name}")
+        self._pdf.set_author(name)
         self._pdf.set_lang(resume.language)
 
     def head(self, resume: Resume) -> None:
