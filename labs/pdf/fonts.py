@@ -26,8 +26,8 @@ logging.getLogger("fontTools.subset").setLevel(logging.ERROR)
 
 #: Stands for a character that no font has; FiraGO has it.
 BOX = "\u25af"
-#: Joiners and variation selectors say how their neighbours look: without these they are nothing.
-_SELECTORS = frozenset("\u200d\ufe0e\ufe0f")
+#: Joiners and variation selectors say how the letter before them looks; behind a sign they are nothing.
+_SELECTORS = frozenset("\u200c\u200d\ufe0e\ufe0f")
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,14 @@ def printable(text: str) -> tuple[str, frozenset[Font]]:
     shown: list[str] = []
     needed: set[Font] = set()
     for character in unicodedata.normalize("NFC", text):
+        if character in _SELECTORS and not (shown and unicodedata.category(shown[-1])[0] in "LM"):
+            continue
         font = _font_of(character)
         if font is not None:
             shown.append(character)
         elif character.isspace():
             shown.append(" ")
-        elif character not in _SELECTORS and unicodedata.category(character) not in {"Cc", "Cf"}:
+        elif unicodedata.category(character) not in {"Cc", "Cf", "Mn"}:
             shown.append(BOX)
             font = FALLBACKS[0]
         if font is not None and font is not MAIN:
