@@ -1,6 +1,6 @@
 """Sets a resume: name, headline, contact, then sections; A4, as many pages as it takes.
 
-Paragraphs that begin with a right-to-left letter are set from the right, each by itself, so that languages may mix.
+All of it is set from the right if its language is written so; else those paragraphs are that begin with such a letter.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from labs.pdf.fonts import FALLBACKS, MAIN, Font, printable
 
 _INK, _ACCENT, _GREY = (33, 37, 41), (23, 78, 120), (96, 104, 112)
 _MARGIN_MM, _INDENT_MM, _LINE_MM = 18.0, 5.0, 5.1
+_FROM_RIGHT = frozenset({"ar", "fa", "he", "ur", "yi"})
 _TEXT_PT, _SMALL_PT, _NAME_PT = 10.0, 9.0, 22.0
 
 
@@ -61,7 +62,8 @@ class Resume:
 def make_pdf(resume: Resume) -> bytes:
     """The resume as a PDF file. Takes a tenth of a second, and half a second more for what needs a large font."""
     needed = frozenset[Font]().union(*(printable(text)[1] for text in resume.texts()))
-    page = _Page(fallbacks=[font for font in FALLBACKS if font in needed])
+    from_right = resume.language.partition("-")[0].lower() in _FROM_RIGHT
+    page = _Page(fallbacks=[font for font in FALLBACKS if font in needed], from_right=from_right)
     page.describe(resume)
     page.head(resume)
     for section in resume.sections:
@@ -79,7 +81,8 @@ class _Pdf(FPDF):
 
 
 class _Page:
-    def __init__(self, *, fallbacks: list[Font]) -> None:
+    def __init__(self, *, fallbacks: list[Font], from_right: bool) -> None:
+        self._from_right = from_right
         self._pdf = _Pdf(format="A4")
         for font in (MAIN, *fallbacks):
             self._pdf.add_font(font.family, fname=font.regular())
@@ -140,7 +143,7 @@ class _Page:
         if self._pdf.will_page_break(_LINE_MM):
             self._pdf.add_page()
         top, page = self._pdf.y, self._pdf.page
-        from_right = _from_right(text)
+        from_right = self._from_right or _from_right(text)
         self._write(text, indent_mm=_INDENT_MM)
         bottom, last = self._pdf.y, self._pdf.page
         self._pdf.page = page
@@ -163,7 +166,7 @@ class _Page:
         shown = printable(text)[0].strip()
         if not shown:
             return
-        from_right = _from_right(shown)
+        from_right = self._from_right or _from_right(shown)
         self._pdf.set_font(MAIN.family, "B" if bold else "", size)
         self._pdf.set_text_color(*colour)
         self._pdf.set_x(_MARGIN_MM + (0 if from_right else indent_mm))

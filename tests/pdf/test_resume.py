@@ -73,6 +73,9 @@ def test_a_script_from_the_right_stands_on_the_right() -> None:
     assert left > right
     left, right = ink(Resume("مهندس", sections=(replace(one, paragraphs=("مهندس",)),)))
     assert right > left
+    # A whole resume of such a language does, whatever letters it holds.
+    left, right = ink(Resume("Ada", sections=(one,), language="he-IL"))
+    assert right > left
 
 
 def test_what_no_font_has_is_a_box_and_not_nothing() -> None:
