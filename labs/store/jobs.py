@@ -156,9 +156,8 @@ class Jobs:
             async with self._database.connection() as db:
                 return [await self._create(db, new[0])]
         async with self._database.transaction() as db:
-            if quota is not None:
-                await db.execute(self._sql.lock_user, {"table": self._table.name, "user_id": new[0].user_id})
             created = [await self._create(db, each) for each in new]
+            # Making a job locks its user's row: what is counted here can't be outrun by the same user's other requests.
             if quota is not None and any(each.new for each in created):
                 await self._check(db, quota, user_id=new[0].user_id)
         return created

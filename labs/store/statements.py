@@ -152,7 +152,6 @@ class Statements:
             effect AS ({effect.format("done")}),
             step AS (INSERT INTO job_history (job_id, step) SELECT job_id, 'cancelled' FROM job)
             SELECT * FROM job"""
-        self.lock_user = "SELECT pg_advisory_xact_lock(hashtext(%(table)s), %(user_id)s)"
         # The oldest of the newest `limit + 1`: there is one only if the window holds too many.
         self.too_many = f"""
             SELECT %(window_s)s - EXTRACT(EPOCH FROM clock_timestamp() - created_at)::float8 AS wait_s FROM {name}
