@@ -2,7 +2,7 @@
 # everything); `lab` is the whole of requirements.txt with JupyterLab and the notebooks, and a RabbitMQ of its own for the
 # chapters that kill one.
 FROM python:3.13-slim AS base
-RUN useradd --create-home --uid 1000 lab && install -d -o lab -g lab /var/lib/lab
+RUN useradd --create-home --uid 1000 lab && install -d -o lab -g lab /var/lib/lab /var/lib/lab-worker
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 LAB_HOME=/var/lib/lab
 WORKDIR /app
 

@@ -20,6 +20,8 @@ LabError
 │   ├── DatabaseUnavailable the database doesn't answer (also a DependencyDown)
 │   ├── JobNotFound         no such job (also a PermanentError)
 │   ├── LeaseLost           another worker has taken the job over
+│   ├── JobEnded            the job has ended, and can't change any more
+│   ├── TooManyJobs         the user has made as many jobs as allowed for now
 │   └── IdempotencyConflict an Idempotency-Key was used again for another request
 ├── ModelError
 │   ├── ModelFailed         this call failed, another may work (also a TransientError)
@@ -155,6 +157,19 @@ class JobNotFound(StoreError, PermanentError):
 
 class LeaseLost(StoreError):
     """The job was taken over by another worker: its result counts, ours doesn't."""
+
+
+class JobEnded(StoreError):
+    """The job has ended: it can't be cancelled or failed any more."""
+
+
+class TooManyJobs(StoreError):
+    """The user has made as many jobs as the quota allows."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        #: Seconds until one more is allowed.
+        self.retry_after_s = retry_after_s
 
 
 class IdempotencyConflict(StoreError):

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 #: Good enough on loopback, where nobody else can reach the service; refused anywhere else.
 DEVELOPMENT_SECRET = "development-secret-for-loopback-only"  # noqa: S105
+DEVELOPMENT_WORKER_SECRET = "development-worker-secret-for-loopback"  # noqa: S105
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -68,6 +69,18 @@ class Settings(BaseSettings):
     jwt_secret_file: Path | None = Field(
         None, description="Without LAB_JWT_SECRET the secret is read from this file; made with a random one if missing."
     )
+    api_url: str | None = Field(
+        None,
+        description="Where workers reach the API; default: the address it listens on, LAB_API_HOST and LAB_API_PORT.",
+    )
+    worker_secret: SecretStr = Field(
+        SecretStr(DEVELOPMENT_WORKER_SECRET),
+        min_length=32,
+        description="Signs the tokens with which workers call the API back (HS256, 32 characters or more).",
+    )
+    worker_secret_file: Path | None = Field(
+        None, description="Without LAB_WORKER_SECRET the secret is read from this file; made if missing."
+    )
     jwt_audience: str = Field("careerops", description="Audience that a token must name.")
     token_lifetime_s: int = Field(3600, gt=0, description="Seconds until a token made by `labs token` expires.")
     max_body_bytes: int = Field(256 * 1024, gt=0, description="Bytes a request body may have.")
@@ -98,6 +111,22 @@ class Settings(BaseSettings):
     relay_lease_s: float = Field(15.0, gt=0, description="Seconds until a silent relay's rows may be taken over.")
     database_pool: int = Field(10, ge=2, description="Connections a process opens to the database.")
 
+    # Resumes
+    resumes_per_hour: int = Field(100, ge=1, description="Resumes a user may ask for within an hour.")
+    enhance_timeout_s: float = Field(
+        30.0, gt=0, description="Seconds, retries included, that the model has for a description; then without it."
+    )
+    webhook_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Where webhooks may go: host names, and addresses or networks that may be private. None: nowhere.",
+    )
+    webhook_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Signs webhooks (HMAC-SHA256, 32 characters or more); none are sent without it.",
+    )
+    webhook_timeout_s: float = Field(10.0, gt=0, description="Seconds a webhook's receiver may take.")
+
     # E-mail
     smtp_url: SecretStr | None = Field(
         None, description="smtp://user:password@host:587 (STARTTLS) or smtps://; without it a log line."
@@ -118,6 +147,13 @@ class Settings(BaseSettings):
             return tuple(int(part) for part in value.replace(" ", "").split(",") if part)
         return value
 
+    @field_validator("webhook_hosts", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.lower() for part in value.replace(" ", "").split(",") if part)
+        return value
+
     @field_validator("retry_delays_ms")
     @classmethod
     def _positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
@@ -126,38 +162,62 @@ class Settings(BaseSettings):
         return value
 
     def signing_secret(self) -> str:
-        """The secret that signs tokens.
+        """The secret that signs users' tokens.
 
         Raises:
             ConfigurationError: the secret file can't be read or made, or holds fewer than 32 characters.
         """
-        secret = self.jwt_secret.get_secret_value()
-        if self.jwt_secret_file is None or secret != DEVELOPMENT_SECRET:
-            return secret
-        return _read_or_make_secret(self.jwt_secret_file)
+        return _secret(self.jwt_secret, self.jwt_secret_file, variable="LAB_JWT_SECRET", default=DEVELOPMENT_SECRET)
+
+    def worker_signing_secret(self) -> str:
+        """The secret that signs workers' tokens. Raises as `signing_secret` does."""
+        return _secret(
+            self.worker_secret,
+            self.worker_secret_file,
+            variable="LAB_WORKER_SECRET",
+            default=DEVELOPMENT_WORKER_SECRET,
+        )
 
     def refuse_development_secret(self) -> None:
         """Refuse to serve others with a secret that everybody knows.
 
         Raises:
-            ConfigurationError: the API would listen beyond loopback with the development secret.
+            ConfigurationError: the API would listen beyond loopback with a development secret.
         """
-        if self.api_host not in LOOPBACK and self.signing_secret() == DEVELOPMENT_SECRET:
+        if self.api_host in LOOPBACK:
+            return
+        known = {
+            "LAB_JWT_SECRET": self.signing_secret() == DEVELOPMENT_SECRET,
+            "LAB_WORKER_SECRET": self.worker_signing_secret() == DEVELOPMENT_WORKER_SECRET,
+        }
+        for variable in (variable for variable, is_known in known.items() if is_known):
             raise ConfigurationError(
                 f"the API would listen on {self.api_host} with the development secret: "
-                "set LAB_JWT_SECRET (32 characters or more) or LAB_JWT_SECRET_FILE"
+                f"set {variable} (32 characters or more) or {variable}_FILE"
             )
 
+    def callback_url(self) -> str:
+        """Where workers reach the API."""
+        if self.api_url:
+            return self.api_url.rstrip("/")
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.api_host, self.api_host)  # noqa: S104 - compared
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
 
-def _read_or_make_secret(path: Path) -> str:
+
+def _secret(value: SecretStr, file: Path | None, *, variable: str, default: str) -> str:
+    secret = value.get_secret_value()
+    return secret if file is None or secret != default else _read_or_make_secret(file, variable=f"{variable}_FILE")
+
+
+def _read_or_make_secret(path: Path, *, variable: str) -> str:
     try:
         if not path.exists():
             _make_secret(path)
         secret = path.read_text().strip()
     except OSError as error:
-        raise ConfigurationError(f"LAB_JWT_SECRET_FILE={path} can't be used: {error.strerror}") from error
+        raise ConfigurationError(f"{variable}={path} can't be used: {error.strerror}") from error
     if len(secret) < 32:
-        raise ConfigurationError(f"LAB_JWT_SECRET_FILE={path} holds fewer than 32 characters: delete it or fill it")
+        raise ConfigurationError(f"{variable}={path} holds fewer than 32 characters: delete it or fill it")
     return secret
 
 

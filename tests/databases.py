@@ -9,12 +9,22 @@ from typing import Any
 
 from labs.messaging.message import now
 from labs.store.database import Database
-from labs.store.jobs import Claim, Created, Jobs
+from labs.store.jobs import Claim, Created, Jobs, NewJob
 from labs.store.outbox import OutboxMessage
 from labs.systems.cover_letters.jobs import TABLE, command, completed, failed
 from labs.systems.cover_letters.messages import GenerateCoverLetter, Tone
 
-TABLES = ("cover_letter_jobs", "users", "job_history", "outbox", "inbox", "analytics_daily")
+TABLES = (
+    "cover_letter_jobs",
+    "resumes",
+    "resume_jobs",
+    "resume_enhancements",
+    "users",
+    "job_history",
+    "outbox",
+    "inbox",
+    "analytics_daily",
+)
 TRACEPARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 
 
@@ -58,14 +68,15 @@ async def create(
 ) -> Created:
     """A job, made as the API makes it."""
     body = body or letter()
-    return await jobs.create(
-        body.jobId,
+    new = NewJob(
+        job_id=body.jobId,
         user_id=body.userId,
         email=email,
         inputs={"job_description": body.jobDescription, "cv_text": body.cvText, "tone": body.tone.value},
         message=command(body, traceparent=TRACEPARENT),
         **options,
     )
+    return (await jobs.create(new))[0]
 
 
 async def claim(jobs: Jobs, job_id: str, *, lease_s: float = 30, worker: str = "w1", **options: Any) -> Claim:

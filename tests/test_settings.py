@@ -112,8 +112,12 @@ def test_the_development_secret_is_refused_beyond_loopback(tmp_path: Path) -> No
     open_to_all = {"api_host": "0.0.0.0", "jwt_secret": DEVELOPMENT_SECRET}
     with pytest.raises(ConfigurationError, match="LAB_JWT_SECRET"):
         load_settings(**open_to_all).refuse_development_secret()
-    load_settings(**open_to_all, jwt_secret_file=tmp_path / "secret").refuse_development_secret()
-    load_settings(api_host="0.0.0.0", jwt_secret="x" * 32).refuse_development_secret()
+    open_to_all["jwt_secret"] = "x" * 32
+    with pytest.raises(ConfigurationError, match="LAB_WORKER_SECRET"):
+        load_settings(**open_to_all).refuse_development_secret()
+    load_settings(**open_to_all, worker_secret="y" * 32).refuse_development_secret()
+    files = {"jwt_secret_file": tmp_path / "secret", "worker_secret_file": tmp_path / "worker-secret"}
+    load_settings(api_host="0.0.0.0", **files).refuse_development_secret()
 
 
 def test_a_missing_secret_file_is_made_once_for_us_alone(tmp_path: Path) -> None:

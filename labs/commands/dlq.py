@@ -19,11 +19,10 @@ from labs.messaging.publisher import Publisher
 from labs.messaging.topology import dead_letter_queue
 from labs.service.runtime import broker_address
 from labs.settings import get_settings
-from labs.systems.cover_letters.topology import ANALYTICS_QUEUE, EMAIL_QUEUE, GENERATE_QUEUE
+from labs.systems.registry import work_queues
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: list, show, and send back.")
 
-_QUEUES = (GENERATE_QUEUE, EMAIL_QUEUE, ANALYTICS_QUEUE)
 _SHOWN_BODY_BYTES = 2000
 
 QueueName = Annotated[str, typer.Argument(help="A work queue, or its dead-letter queue.")]
@@ -43,7 +42,7 @@ def list_(
     Example: python -m labs dlq list cover-letter.generate
     """
     url = _broker()
-    names = [_name(queue)] if queue else [dead_letter_queue(name) for name in _QUEUES]
+    names = [_name(queue)] if queue else [dead_letter_queue(name) for name in work_queues()]
     letters = [letter for name in names for letter in _asked(url, _browse(url, name, limit, required=bool(queue)))]
     if as_json:
         shared.out.print_json(json.dumps([_facts(letter) for letter in letters], default=str))

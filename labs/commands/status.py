@@ -19,12 +19,12 @@ from labs.processes import quiet
 from labs.settings import get_settings
 from labs.stack.lab import Lab, Parts
 from labs.store.database import Database
-from labs.store.jobs import Jobs
-from labs.systems.cover_letters.jobs import TABLE
+from labs.store.jobs import Jobs, JobStatus
+from labs.systems.registry import tables
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False) -> None:
-    """Show what runs, where, which versions, how deep the queues are, and how many jobs there are.
+    """Show what runs, where, which versions, how deep the queues are, and how many jobs all systems have.
 
     Exit code 0 if everything runs, 3 if not.
 
@@ -70,8 +70,11 @@ async def _database_facts(url: str) -> dict[str, Any]:
         async with Database(url, name="status", pool=1) as database:
             async with database.connection() as db:
                 version = db.info.parameter_status("server_version")
-            counts = await Jobs(database, TABLE).counts()
-        return {"version": version, "jobs": {status.value: count for status, count in counts.items()}}
+            counts = [await Jobs(database, table).counts() for table in tables().values()]
+        return {
+            "version": version,
+            "jobs": {status.value: sum(each[status] for each in counts) for status in JobStatus},
+        }
     except (DatabaseUnavailable, psycopg.Error) as error:
         return {"version": None, "jobs": None, "error": str(error).splitlines()[0]}
 

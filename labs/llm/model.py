@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from labs.llm import chat
 from labs.llm.delivery import Answer, Delivery
 from labs.llm.dials import Dials, Dice, Fault
+from labs.llm.enhancement import EnhancementData, read_enhancement_prompt, write_enhancement
 from labs.llm.http_server import Reply, Request
 from labs.llm.ledger import Ledger, Outcome
 from labs.llm.letters import summarise, write_letter
@@ -21,6 +22,8 @@ from labs.llm.prompt import ChatMessage, CoverLetterData, read_cover_letter_prom
 
 #: The faults that consist in making the client wait: its leaving is how they succeed.
 _HOLDING = frozenset({Fault.TIMEOUT, Fault.SLOW_DRIP})
+
+_Asked = CoverLetterData | EnhancementData | Sequence[ChatMessage]
 
 
 class Model:
@@ -49,7 +52,7 @@ class Model:
             return
         dials, (latency_ms, fault) = self._dials, self._dice.throw()
         messages = body.chat()
-        asked = read_cover_letter_prompt(messages)
+        asked = read_cover_letter_prompt(messages) or read_enhancement_prompt(messages)
         entry = self._ledger.begin(
             request_id=request.headers.get("x-request-id", ""), prompt_hash=_hash(asked or messages)
         )
@@ -67,10 +70,12 @@ class Model:
             self._ledger.end(entry, outcome)
 
 
-def _write(asked: CoverLetterData | Sequence[ChatMessage], *, seed: int) -> str:
+def _write(asked: _Asked, *, seed: int) -> str:
+    if isinstance(asked, EnhancementData):
+        return write_enhancement(asked)
     return write_letter(asked, seed=seed) if isinstance(asked, CoverLetterData) else summarise(asked)
 
 
-def _hash(asked: CoverLetterData | Sequence[ChatMessage]) -> str:
-    """Equal for equal questions: the boundary of a cover-letter prompt, drawn anew for each call, stays out."""
+def _hash(asked: _Asked) -> str:
+    """Equal for equal questions: the boundary of a prompt of ours, drawn anew for each call, stays out."""
     return hashlib.blake2b(repr(asked).encode("utf-8", "replace"), digest_size=16).hexdigest()

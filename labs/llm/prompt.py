@@ -63,7 +63,7 @@ class CoverLetterData:
 
 def cover_letter_prompt(job_description: str, cv_text: str, tone: Tone) -> list[ChatMessage]:
     """The messages that ask for a cover letter; each call draws a new boundary."""
-    boundary = _boundary_outside(job_description, cv_text)
+    boundary = boundary_outside(job_description, cv_text)
     system = _INSTRUCTIONS.format(tone=tone, style=_STYLES[tone], boundary=boundary)
     user = _DOCUMENTS.format(boundary=boundary, job_description=job_description, cv_text=cv_text)
     return [ChatMessage("system", system), ChatMessage("user", user)]
@@ -77,21 +77,23 @@ def read_cover_letter_prompt(messages: Sequence[ChatMessage]) -> CoverLetterData
     tone, boundary = _TONE.search(system), _BOUNDARY.search(system)
     if tone is None or boundary is None or tone[1] not in TONES:
         return None
-    job_description = _between_markers(user, "JOB DESCRIPTION", boundary[1])
-    cv_text = _between_markers(user, "CV", boundary[1])
+    job_description = between_markers(user, "JOB DESCRIPTION", boundary[1])
+    cv_text = between_markers(user, "CV", boundary[1])
     if job_description is None or cv_text is None:
         return None
     return CoverLetterData(job_description=job_description, cv_text=cv_text, tone=tone[1])
 
 
-def _boundary_outside(*texts: str) -> str:
+def boundary_outside(*texts: str) -> str:
+    """A new boundary that none of the texts holds."""
     while True:
         boundary = secrets.token_hex(16)
         if not any(boundary in text for text in texts):
             return boundary
 
 
-def _between_markers(text: str, name: str, boundary: str) -> str | None:
+def between_markers(text: str, name: str, boundary: str) -> str | None:
+    """The document of that name in a user message, or None."""
     _, begin, rest = text.partition(f"-----BEGIN {name} {boundary}-----\n")
     content, end, _ = rest.partition(f"\n-----END {name} {boundary}-----")
     return content if begin and end else None

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 import uvicorn
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 import labs
@@ -18,7 +18,7 @@ from labs.broker import find
 from labs.errors import ConfigurationError
 from labs.llm.client import ModelClient
 from labs.messaging.connection import check_url
-from labs.service.auth import Authenticator
+from labs.service.auth import Authenticator, WorkersOnly
 from labs.service.body_limit import BodyLimit
 from labs.service.health import BrokerWatch
 from labs.service.limits import RateLimit
@@ -31,9 +31,9 @@ from labs.store.database import Database
 from labs.store.hints import Listener, Ringer
 from labs.store.jobs import Jobs
 from labs.store.outbox import Outbox
-from labs.systems.cover_letters import jobs as cover_letters
-from labs.systems.cover_letters.routes import CoverLetterApi, routes
 from labs.systems.job_worker import JOBS_HINT
+from labs.systems.registry import SYSTEMS, tables
+from labs.systems.system import ApiParts
 
 log = structlog.get_logger()
 
@@ -42,19 +42,16 @@ _PATIENCE_S = 2.0
 
 
 @dataclass(frozen=True)
-class _Parts:
-    database: Database
-    jobs: Jobs
-    outbox: Outbox
-    listener: Listener
+class _Service:
+    """What the process holds: what routes get, and a look at the broker."""
+
+    parts: ApiParts
     broker: BrokerWatch
-    model: ModelClient
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def end_streams(self) -> None:
         """Open streams would otherwise hold up the end of the process; their clients connect again."""
-        self.stopping.set()
-        self.listener.wake_all()
+        self.parts.stopping.set()
+        self.parts.listener.wake_all()
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -66,53 +63,45 @@ def create_app(settings: Settings) -> FastAPI:
     settings.refuse_development_secret()
     if settings.amqp_url:
         check_url(settings.amqp_url)
-    parts = _parts(settings)
+    service = _service(settings)
+    parts = service.parts
     app = FastAPIOffline(
         title="RabbitMQ Lab",
         version=labs.__version__,
-        summary="Cover letters, written by a language model behind a queue.",
-        lifespan=_lifespan(parts),
+        summary="Small systems that work behind a queue.",
+        lifespan=_lifespan(service),
         redoc_url=None,
         redirect_slashes=False,
     )
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Watch)
     add_problem_handlers(app)
-    app.include_router(_cover_letter_routes(settings, parts))
-    app.include_router(watching(database=parts.database, jobs=parts.jobs, outbox=parts.outbox, broker=parts.broker))
+    for router in (router for system in SYSTEMS for router in system.routes(parts)):
+        app.include_router(router)
+    jobs = {name: Jobs(parts.database, table) for name, table in tables().items()}
+    outbox = Outbox(parts.database)
+    app.include_router(watching(database=parts.database, jobs=jobs, outbox=outbox, broker=service.broker))
     describe_problems(app)
-    app.state.end_streams = parts.end_streams
+    app.state.end_streams = service.end_streams
     return app
 
 
-def _parts(settings: Settings) -> _Parts:
+def _service(settings: Settings) -> _Service:
     name = process_name("api")
     url = database_address(settings)
     database = Database(url, name=name, pool=settings.database_pool)
-    return _Parts(
-        database=database,
-        jobs=Jobs(database, cover_letters.TABLE),
-        outbox=Outbox(database),
-        listener=Listener(url, JOBS_HINT),
-        broker=BrokerWatch(lambda: _broker_url(settings), settings, name=name),
-        model=ModelClient(settings),
-    )
-
-
-def _cover_letter_routes(settings: Settings, parts: _Parts) -> APIRouter:
     authenticate = Authenticator(settings)
-    return routes(
-        CoverLetterApi(
-            jobs=parts.jobs,
-            model=parts.model,
-            ringer=Ringer(parts.database),
-            listener=parts.listener,
-            reader=authenticate,
-            requester=RateLimit(settings).limited(authenticate),
-            sync_concurrency=settings.sync_concurrency,
-            stopping=parts.stopping,
-        )
+    parts = ApiParts(
+        settings=settings,
+        database=database,
+        ringer=Ringer(database),
+        listener=Listener(url, JOBS_HINT),
+        model=ModelClient(settings),
+        reader=authenticate,
+        requester=RateLimit(settings).limited(authenticate),
+        worker=WorkersOnly(settings, authenticate),
     )
+    return _Service(parts, BrokerWatch(lambda: _broker_url(settings), settings, name=name))
 
 
 def _broker_url(settings: Settings) -> str | None:
@@ -120,12 +109,14 @@ def _broker_url(settings: Settings) -> str | None:
     return settings.amqp_url or (broker.amqp_url if broker else None)
 
 
-def _lifespan(parts: _Parts) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
+def _lifespan(service: _Service) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
+    parts = service.parts
+
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with parts.database, parts.listener, parts.model:
             preparing = asyncio.create_task(schema_applied(parts.database, parts.stopping))
-            watch = asyncio.create_task(parts.broker.run())
+            watch = asyncio.create_task(service.broker.run())
             # Without a database it starts all the same, and answers 503 until there is one.
             preparing.add_done_callback(_say_why_it_failed)
             await asyncio.wait({preparing}, timeout=_PATIENCE_S)

@@ -9,12 +9,16 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from labs.service.tokens import ALGORITHM
 from labs.settings import Settings
+from labs.systems.callback import ROLE
 from labs.systems.user import User
 
 _LARGEST_USER_ID = 2**31 - 1
 
 # auto_error is off because its answer would lack what we say of each case.
 _BEARER = HTTPBearer(bearerFormat="JWT", description="From `python -m labs token`.", auto_error=False)
+_WORKER = HTTPBearer(
+    scheme_name="Worker", bearerFormat="JWT", description="Made by workers themselves.", auto_error=False
+)
 
 
 class Authenticator:
@@ -50,6 +54,34 @@ class Authenticator:
         except jwt.PyJWTError:
             raise _unauthorized("the token is not valid") from None
         return _user(claims)
+
+
+class WorkersOnly:
+    """A dependency that lets workers in: 403 to users, 401 to everybody else."""
+
+    def __init__(self, settings: Settings, users: Authenticator) -> None:
+        self._secret = settings.worker_signing_secret()
+        self._audience = settings.jwt_audience
+        self._users = users
+
+    async def __call__(self, given: Annotated[HTTPAuthorizationCredentials | None, Security(_WORKER)]) -> None:
+        if given is not None and self._is_worker(given.credentials.strip()):
+            return
+        await self._users(given)
+        raise HTTPException(403, "this route is for workers")
+
+    def _is_worker(self, token: str) -> bool:
+        try:
+            claims = jwt.decode(
+                token,
+                self._secret,
+                algorithms=[ALGORITHM],
+                audience=self._audience,
+                options={"require": ["exp", "aud"]},
+            )
+        except jwt.PyJWTError:
+            return False
+        return claims.get("role") == ROLE
 
 
 def _user(claims: dict[str, Any]) -> User:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ from starlette.exceptions import HTTPException
 from labs.errors import (
     DatabaseUnavailable,
     IdempotencyConflict,
+    JobEnded,
     JobNotFound,
+    LeaseLost,
     ModelFailed,
     ModelRefused,
     ModelUnavailable,
+    TooManyJobs,
 )
 from labs.systems.problem import MEDIA_TYPE, FieldProblem, Problem, problem
 
@@ -28,6 +32,9 @@ log = structlog.get_logger()
 _STATUS = {
     JobNotFound: 404,
     IdempotencyConflict: 422,
+    JobEnded: 409,
+    LeaseLost: 409,
+    TooManyJobs: 429,
     DatabaseUnavailable: 503,
     ModelUnavailable: 503,
     ModelFailed: 502,
@@ -122,6 +129,8 @@ def _body(message: str) -> dict[str, str]:
 
 async def _known(_: Request, error: Exception) -> JSONResponse:
     status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
+    if isinstance(error, TooManyJobs):
+        return answer(status, str(error), headers={"Retry-After": str(max(1, math.ceil(error.retry_after_s)))})
     if status < 500:
         return answer(status, str(error))
     log.warning("request failed", error=str(error))

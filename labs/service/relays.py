@@ -13,7 +13,7 @@ from labs.settings import Settings
 from labs.store.database import Database
 from labs.store.hints import Listener
 from labs.store.outbox import OUTBOX_HINT, Outbox
-from labs.systems.cover_letters.topology import topology
+from labs.systems.registry import topology
 
 
 def run_relay(settings: Settings) -> None:

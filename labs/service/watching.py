@@ -1,6 +1,7 @@
 """The API's /healthz, /readyz and /metrics: they answer whatever is down, and readiness says what is."""
 
 import contextlib
+from collections.abc import Mapping
 from typing import Literal
 
 from fastapi import APIRouter, Response
@@ -41,8 +42,8 @@ _UNAVAILABLE = {"status": "unavailable", "database": "down", "broker": "up"}
 _METRICS_EXAMPLE = 'lab_jobs{status="completed",system="cover_letters"} 3.0\n'
 
 
-def watching(*, database: Database, jobs: Jobs, outbox: Outbox, broker: BrokerWatch) -> APIRouter:
-    """The router."""
+def watching(*, database: Database, jobs: Mapping[str, Jobs], outbox: Outbox, broker: BrokerWatch) -> APIRouter:
+    """The router; `jobs` are those of each system."""
     router = APIRouter(tags=["watching"])
 
     @router.get("/healthz", summary="Whether the process lives")
@@ -75,8 +76,9 @@ def watching(*, database: Database, jobs: Jobs, outbox: Outbox, broker: BrokerWa
     )
     async def metrics() -> Response:
         with contextlib.suppress(DatabaseUnavailable):
-            for status, count in (await jobs.counts()).items():
-                JOBS.labels("cover_letters", status.value).set(count)
+            for system, table in jobs.items():
+                for status, count in (await table.counts()).items():
+                    JOBS.labels(system, status.value).set(count)
             OUTBOX.set(await outbox.unpublished())
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

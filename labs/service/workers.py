@@ -6,49 +6,25 @@ SIGTERM takes no more messages, finishes what runs within the grace period, and 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 import structlog
 
 from labs.llm.client import ModelClient
 from labs.messaging.consumer import Consumer
-from labs.messaging.delivery import ConsumerConfig, Handler, OnDeadLetter
-from labs.messaging.message import Schemas
+from labs.messaging.delivery import ConsumerConfig
 from labs.messaging.publisher import Publisher
 from labs.messaging.retry import RetryPolicy
+from labs.messaging.topology import Topology
 from labs.service.monitor import serve_monitor
 from labs.service.runtime import Addresses, addresses, process_name, ready, run_process, running, schema_applied
 from labs.settings import Settings
 from labs.store.database import Database
 from labs.store.hints import Ringer
-from labs.store.jobs import Jobs
-from labs.store.leases import LeaseKeeper
-from labs.systems.cover_letters import jobs as cover_letters
-from labs.systems.cover_letters.analytics import Analytics
-from labs.systems.cover_letters.email import EmailNotifier
-from labs.systems.cover_letters.messages import COMMANDS, EVENTS
-from labs.systems.cover_letters.topology import ANALYTICS_QUEUE, EMAIL_QUEUE, GENERATE_QUEUE, topology
-from labs.systems.cover_letters.worker import cover_letter_system
-from labs.systems.job_worker import JobWorker
+from labs.systems.callback import Callback
+from labs.systems.registry import SYSTEMS
+from labs.systems.system import Consuming, WorkerParts
 
 log = structlog.get_logger()
-
-#: Events are handled by short transactions: more at once than the pool has connections only wait.
-_EVENT_PREFETCH = 50
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """What the consumers of a process share."""
-
-    settings: Settings
-    addresses: Addresses
-    name: str
-    database: Database
-    publisher: Publisher
-    model: ModelClient
-    jobs: Jobs
-    keeper: LeaseKeeper
 
 
 def run_worker(settings: Settings) -> None:
@@ -74,14 +50,25 @@ async def _work(settings: Settings, found: Addresses, stop: asyncio.Event) -> No
         timeout_s=settings.publish_timeout_s,
         heartbeat_s=settings.heartbeat_s,
     )
-    jobs = Jobs(database, cover_letters.TABLE)
-    keeper = LeaseKeeper(jobs, lease_s=settings.lease_s)
-    async with database, publisher, ModelClient(settings) as model:
+    async with database, publisher, ModelClient(settings) as model, Callback(settings) as callback:
         await schema_applied(database, stop)
-        consumers = _consumers(_Parts(settings, found, name, database, publisher, model, jobs, keeper))
+        parts = WorkerParts(
+            settings=settings,
+            name=name,
+            database=database,
+            ringer=Ringer(database),
+            model=model,
+            callback=callback,
+        )
+        work = [(system, each) for system in SYSTEMS for each in system.consumers(parts)]
+        consumers = [
+            _consumer(parts, each, system.topology(settings), url=found.amqp_url, publisher=publisher)
+            for system, each in work
+        ]
+        beside = [each.beside() for _, each in work if each.beside]
         async with (
             serve_monitor(settings, healthy=lambda: all(consumer.connected for consumer in consumers)),
-            running(keeper.run(), *(consumer.run() for consumer in consumers)),
+            running(*beside, *(consumer.run() for consumer in consumers)),
         ):
             await ready(stop, lambda: all(consumer.connected for consumer in consumers), kind="worker")
             await stop.wait()
@@ -90,62 +77,25 @@ async def _work(settings: Settings, found: Addresses, stop: asyncio.Event) -> No
     log.info("stopped")
 
 
-def _consumers(parts: _Parts) -> list[Consumer]:
-    settings = parts.settings
-    letters = JobWorker(
-        parts.jobs,
-        cover_letter_system(parts.model),
-        name=parts.name,
-        keeper=parts.keeper,
-        ringer=Ringer(parts.database),
-        lease_s=settings.lease_s,
-        max_crashes=settings.max_crashes,
-    )
-    email = EmailNotifier(parts.database, settings)
-    analytics = Analytics(parts.database)
-    events_prefetch = min(_EVENT_PREFETCH, settings.prefetch)
-    return [
-        _consumer(
-            parts,
-            GENERATE_QUEUE,
-            schemas=COMMANDS,
-            handler=letters.handle,
-            give_up=letters.give_up,
-            prefetch=settings.prefetch,
-        ),
-        _consumer(
-            parts, EMAIL_QUEUE, schemas=EVENTS, handler=email.handle, give_up=email.give_up, prefetch=events_prefetch
-        ),
-        _consumer(
-            parts,
-            ANALYTICS_QUEUE,
-            schemas=EVENTS,
-            handler=analytics.handle,
-            give_up=analytics.give_up,
-            prefetch=events_prefetch,
-        ),
-    ]
-
-
 def _consumer(
-    parts: _Parts, queue: str, *, schemas: Schemas, handler: Handler, give_up: OnDeadLetter, prefetch: int
+    parts: WorkerParts, consuming: Consuming, topology: Topology, *, url: str, publisher: Publisher
 ) -> Consumer:
     settings = parts.settings
     config = ConsumerConfig(
-        queue=queue,
-        topology=topology(settings),
-        schemas=schemas,
+        queue=consuming.queue,
+        topology=topology,
+        schemas=consuming.schemas,
         policy=RetryPolicy(settings.retry_delays_ms),
-        prefetch=prefetch,
+        prefetch=consuming.prefetch,
         max_bytes=settings.max_message_bytes,
     )
     return Consumer(
-        parts.addresses.amqp_url,
+        url,
         config,
-        handler,
-        publisher=parts.publisher,
-        name=f"{parts.name} {queue}",
-        on_dead_letter=give_up,
+        consuming.handler,
+        publisher=publisher,
+        name=f"{parts.name} {consuming.queue}",
+        on_dead_letter=consuming.give_up,
         heartbeat_s=settings.heartbeat_s,
         timeout_s=settings.publish_timeout_s,
     )

@@ -92,7 +92,10 @@ class Stack:
                 self._model_url = running["stub"].url
             elif self._own_model:
                 self.start_stub()
-            names = ["api", "relay", *(f"worker-{number}" for number in range(1, workers + 1))]
+            if "api" not in running:
+                self.start_api()
+            self._values["api_url"] = running["api"].url if "api" in running else self.api_url
+            names = ["relay", *(f"worker-{number}" for number in range(1, workers + 1))]
             started = [self.launch(_kind(name), name=name) for name in names if name not in running]
             for child in started:
                 self._ready(child)

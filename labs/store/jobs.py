@@ -15,7 +15,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from labs.errors import IdempotencyConflict, JobNotFound, LeaseLost
+from labs.errors import IdempotencyConflict, JobEnded, JobNotFound, LeaseLost, TooManyJobs
 from labs.store.database import Database, Db, Row
 from labs.store.outbox import OutboxMessage
 from labs.store.statements import JobTable, Statements
@@ -44,6 +44,7 @@ class Job:
     status: JobStatus
     attempts: int
     result: str | None
+    metadata: Mapping[str, Any] | None
     error_code: str | None
     error_message: str | None
     created_at: datetime
@@ -83,6 +84,50 @@ class NotClaimed:
     crashes: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job to be committed with its message.
+
+    Args:
+        job_id: its id, if the key doesn't find an older one.
+        user_id: whose it is.
+        email: the user's, if known.
+        inputs: what it is made from, by column.
+        message: the command.
+        idempotency_key: finds the job that the same request made before.
+        request_hash: of the request, to tell whether it is the same.
+    """
+
+    job_id: str
+    user_id: int
+    email: str | None
+    inputs: Mapping[str, object]
+    message: OutboxMessage
+    idempotency_key: str | None = None
+    request_hash: str | None = None
+
+    def parameters(self) -> dict[str, Any]:
+        """Values of the statement that makes it."""
+        inputs = {name: Jsonb(value) if isinstance(value, dict) else value for name, value in self.inputs.items()}
+        return {
+            **inputs,
+            **self.message.parameters(),
+            "job_id": self.job_id,
+            "user_id": self.user_id,
+            "email": self.email,
+            "key": self.idempotency_key,
+            "hash": self.request_hash,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How many jobs a user may make in a moving window of so many seconds."""
+
+    jobs: int
+    window_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class Created:
     """A job, and whether this request made it."""
@@ -99,40 +144,39 @@ class Jobs:
         self._table = table
         self._sql = Statements(table)
 
-    async def create(
-        self,
-        job_id: str,
-        *,
-        user_id: int,
-        email: str | None,
-        inputs: Mapping[str, str],
-        message: OutboxMessage,
-        idempotency_key: str | None = None,
-        request_hash: str | None = None,
-    ) -> Created:
-        """Commit a pending job with its message; with a known key, find the job that the key made.
+    async def create(self, *new: NewJob, quota: Quota | None = None) -> list[Created]:
+        """Commit pending jobs of one user with their messages, all or none; with known keys, find what the keys made.
 
         Raises:
-            IdempotencyConflict: the key belongs to a request with another hash.
-            DatabaseUnavailable: not known to be committed; repeat with the same key.
+            IdempotencyConflict: a key belongs to a request with another hash.
+            TooManyJobs: more than the quota; nothing was committed.
+            DatabaseUnavailable: not known to be committed; repeat with the same keys.
         """
-        parameters = {
-            **inputs,
-            **message.parameters(),
-            "job_id": job_id,
-            "user_id": user_id,
-            "email": email,
-            "key": idempotency_key,
-            "hash": request_hash,
-        }
-        async with self._database.connection() as db:
-            row = await _one(db, self._sql.create, parameters)
-            if row is not None:
-                return Created(_job(row), new=True)
-            row = await _one(db, self._sql.by_key, parameters)
-        if row is None or row["request_hash"] != request_hash:
+        if len(new) == 1 and quota is None:  # a statement is a transaction, and needs no more round trips
+            async with self._database.connection() as db:
+                return [await self._create(db, new[0])]
+        async with self._database.transaction() as db:
+            created = [await self._create(db, each) for each in new]
+            # Making a job locks its user's row: what is counted here can't be outrun by the same user's other requests.
+            if quota is not None and any(each.new for each in created):
+                await self._check(db, quota, user_id=new[0].user_id)
+        return created
+
+    async def _create(self, db: Db, new: NewJob) -> Created:
+        parameters = new.parameters()
+        row = await _one(db, self._sql.create, parameters)
+        if row is not None:
+            return Created(_job(row), new=True)
+        row = await _one(db, self._sql.by_key, parameters)
+        if row is None or row["request_hash"] != new.request_hash:
             raise IdempotencyConflict("this Idempotency-Key was used for another request: use a new one")
         return Created(_job(row), new=False)
+
+    async def _check(self, db: Db, quota: Quota, *, user_id: int) -> None:
+        parameters = {"user_id": user_id, "limit": quota.jobs, "window_s": quota.window_s}
+        row = await _one(db, self._sql.too_many, parameters)
+        if row is not None:
+            raise TooManyJobs(f"more than {quota.jobs} jobs within {quota.window_s:g} s", retry_after_s=row["wait_s"])
 
     async def claim(
         self,
@@ -194,9 +238,22 @@ class Jobs:
             await db.execute(self._sql.release, {"job_id": claim.job_id, "fence": claim.fence, "error": error})
 
     async def complete(
-        self, claim: Claim, *, result: str, event: OutboxMessage, detail: Mapping[str, Any] | None = None
+        self,
+        claim: Claim,
+        *,
+        result: str,
+        event: OutboxMessage,
+        detail: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> None:
         """Commit the result with its event. Repeating it after a lost answer is harmless.
+
+        Args:
+            claim: whose fence is the newest.
+            result: for the table's column of that name.
+            event: that tells of it.
+            detail: for the history.
+            metadata: to be added to the job's, if its table has some.
 
         Raises:
             LeaseLost: another worker has claimed or ended the job since; nothing was written.
@@ -206,6 +263,7 @@ class Jobs:
             "job_id": claim.job_id,
             "fence": claim.fence,
             "result": result,
+            "metadata": Jsonb(metadata or {}),
             "detail": Jsonb(detail or {}),
             "queue": self._table.queue,
         }
@@ -227,6 +285,24 @@ class Jobs:
         async with self._database.connection() as db:
             return await _one(db, self._sql.fail, parameters) is not None
 
+    async def cancel(self, job_id: str, *, user_id: int) -> Job:
+        """End a user's own job as cancelled; cancelling it again changes nothing.
+
+        A queued one will not run, and the result of a running one is refused.
+
+        Raises:
+            JobNotFound: no such job, or it is another user's.
+            JobEnded: it had ended in another way.
+        """
+        parameters = {"job_id": job_id, "user_id": user_id, "queue": self._table.queue}
+        async with self._database.connection() as db:
+            row = await _one(db, self._sql.cancel, parameters) or await _one(db, self._sql.get, parameters)
+        if row is None:
+            raise JobNotFound(f"there is no job {job_id}")
+        if row["status"] != JobStatus.CANCELLED:
+            raise JobEnded(f"job {job_id} has ended: it is {row['status']}")
+        return _job(row)
+
     async def get(self, job_id: str, *, user_id: int) -> Job:
         """A user's own job.
 
@@ -235,6 +311,18 @@ class Jobs:
         """
         async with self._database.connection() as db:
             row = await _one(db, self._sql.get, {"job_id": job_id, "user_id": user_id})
+        if row is None:
+            raise JobNotFound(f"there is no job {job_id}")
+        return _job(row)
+
+    async def find(self, job_id: str) -> Job:
+        """Anybody's job, for workers.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
+        async with self._database.connection() as db:
+            row = await _one(db, self._sql.find, {"job_id": job_id})
         if row is None:
             raise JobNotFound(f"there is no job {job_id}")
         return _job(row)
@@ -275,6 +363,7 @@ def _job(row: Row) -> Job:
         status=JobStatus(row["status"]),
         attempts=row["attempts"],
         result=row["result"],
+        metadata=row["metadata"],
         error_code=row["error_code"],
         error_message=row["error_message"],
         created_at=row["created_at"],

@@ -87,3 +87,62 @@ CREATE TABLE IF NOT EXISTS analytics_daily (
     failed    INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (day, tone)
 );
+
+CREATE TABLE IF NOT EXISTS resume_jobs (
+    job_id          VARCHAR(255) PRIMARY KEY,
+    user_id         INTEGER NOT NULL REFERENCES users (id),
+    status          VARCHAR(50) NOT NULL DEFAULT 'pending'
+                    CHECK (status IN ('pending', 'processing', 'completed', 'failed', 'cancelled')),
+    job_description TEXT NOT NULL,               -- empty: a general resume
+    metadata        JSONB NOT NULL DEFAULT '{}',
+    webhook_url     TEXT,
+    resume_id       UUID,
+    error_code      VARCHAR(50),
+    error_message   TEXT,
+    message_id      UUID UNIQUE NOT NULL,
+    idempotency_key TEXT,
+    request_hash    TEXT,
+    attempts        INTEGER NOT NULL DEFAULT 0,  -- this and what follows as in cover_letter_jobs
+    crashes         INTEGER NOT NULL DEFAULT 0,
+    redrives        INTEGER NOT NULL DEFAULT 0,
+    fence           BIGINT NOT NULL DEFAULT 0,
+    lease_until     TIMESTAMPTZ,
+    worker          TEXT,
+    created_at      TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    updated_at      TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    completed_at    TIMESTAMPTZ
+);
+CREATE UNIQUE INDEX IF NOT EXISTS resume_jobs_idempotency
+    ON resume_jobs (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX IF NOT EXISTS resume_jobs_newest ON resume_jobs (user_id, created_at DESC, job_id DESC);
+CREATE INDEX IF NOT EXISTS resume_jobs_resume ON resume_jobs (resume_id);
+
+-- Made by workers; a row that no completed job names is a draft.
+CREATE TABLE IF NOT EXISTS resumes (
+    id         UUID PRIMARY KEY,
+    job_id     VARCHAR(255) NOT NULL REFERENCES resume_jobs (job_id),
+    pdf        BYTEA NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX IF NOT EXISTS resumes_job ON resumes (job_id);
+
+-- What the model has made of a job description; the key is a hash of description, language and model.
+CREATE TABLE IF NOT EXISTS resume_enhancements (
+    key        TEXT PRIMARY KEY,
+    text       TEXT NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE TABLE IF NOT EXISTS job_applications (
+    user_id         INTEGER NOT NULL,
+    id              UUID NOT NULL,
+    job_description TEXT NOT NULL,
+    updated_at      TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (user_id, id)
+);
+
+CREATE TABLE IF NOT EXISTS resume_profiles (
+    user_id    INTEGER PRIMARY KEY,
+    profile    JSONB NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);

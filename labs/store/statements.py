@@ -19,12 +19,14 @@ class JobTable:
         queue: whose consumer works on them: the name under which effects are recorded.
         inputs: columns that a request fills.
         result: column of the result.
+        metadata: column of what is known of a job besides, if there is one; a result may add to it.
     """
 
     name: str
     queue: str
     inputs: tuple[str, ...]
     result: str
+    metadata: str | None = None
 
 
 class Statements:
@@ -34,7 +36,8 @@ class Statements:
         name, result, inputs = table.name, table.result, ", ".join(table.inputs)
         values = ", ".join(f"%({column})s" for column in table.inputs)
         columns = (
-            f"job_id, user_id, status, attempts, {result} AS result, error_code, error_message, "
+            f"job_id, user_id, status, attempts, {result}::text AS result, {table.metadata or 'NULL'} AS metadata, "
+            "error_code, error_message, "
             "created_at, updated_at, completed_at, request_hash"
         )
         # Read once: two readings of the clock in one statement may differ, in any order.
@@ -110,10 +113,11 @@ class Statements:
             "INSERT INTO inbox (consumer, message_id, outcome) SELECT %(queue)s, message_id, '{}' FROM job "
             "ON CONFLICT (consumer, message_id) DO UPDATE SET outcome = EXCLUDED.outcome, at = clock_timestamp()"
         )
+        added = f", {table.metadata} = {table.metadata} || %(metadata)s" if table.metadata else ""
         self.complete = f"""
             WITH job AS (
                 UPDATE {name} SET status = 'completed', {result} = %(result)s, lease_until = NULL, error_code = NULL,
-                    error_message = NULL, completed_at = moment.at, updated_at = moment.at
+                    error_message = NULL, completed_at = moment.at, updated_at = moment.at{added}
                 FROM {moment}
                 WHERE job_id = %(job_id)s AND fence = %(fence)s AND status = 'processing'
                 RETURNING job_id, message_id, attempts, worker),
@@ -137,7 +141,24 @@ class Statements:
                 INSERT INTO job_history (job_id, step, attempt, worker, detail)
                 SELECT job_id, 'failed', attempts, worker, jsonb_build_object('error', %(error)s::text) FROM job)
             SELECT job_id FROM job"""
+        # Whoever works on it loses the fence's protection with the status, and its message has had its effect.
+        self.cancel = f"""
+            WITH job AS (
+                UPDATE {name} SET status = 'cancelled', lease_until = NULL, error_code = NULL, error_message = NULL,
+                    completed_at = moment.at, updated_at = moment.at
+                FROM {moment}
+                WHERE job_id = %(job_id)s AND user_id = %(user_id)s AND status IN ('pending', 'processing')
+                RETURNING {columns}, message_id),
+            effect AS ({effect.format("done")}),
+            step AS (INSERT INTO job_history (job_id, step) SELECT job_id, 'cancelled' FROM job)
+            SELECT * FROM job"""
+        # The oldest of the newest `limit + 1`: there is one only if the window holds too many.
+        self.too_many = f"""
+            SELECT %(window_s)s - EXTRACT(EPOCH FROM clock_timestamp() - created_at)::float8 AS wait_s FROM {name}
+            WHERE user_id = %(user_id)s AND created_at > clock_timestamp() - make_interval(secs => %(window_s)s)
+            ORDER BY created_at DESC OFFSET %(limit)s LIMIT 1"""
         self.get = f"SELECT {columns} FROM {name} WHERE job_id = %(job_id)s AND user_id = %(user_id)s"
+        self.find = f"SELECT {columns} FROM {name} WHERE job_id = %(job_id)s"
         self.newest = f"""
             SELECT {columns} FROM {name}
             WHERE user_id = %(user_id)s AND (%(created_at)s::timestamptz IS NULL

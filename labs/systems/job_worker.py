@@ -2,30 +2,30 @@
 
 At-least-once delivery, effect exactly once per job, order not kept. A duplicate of an ended job does nothing; one
 of a job that is being worked on comes back later. A crash leaves a lease that runs out, and the job is claimed
-again; after `max_crashes` of them it fails. What a system adds is the work and its two events.
+again; after `max_crashes` of them it fails. What a system adds is the work, and how its end is committed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Generic, TypeVar, cast
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar, cast
 
 import structlog
 from pydantic import BaseModel
 
 from labs import failpoints
-from labs.errors import DatabaseUnavailable, Deferred, LabError, LeaseLost, PermanentError
+from labs.errors import DatabaseUnavailable, Deferred, DependencyDown, LabError, LeaseLost, PermanentError
 from labs.messaging.delivery import Delivery
 from labs.messaging.message import now
 from labs.messaging.supervision import Backoff
 from labs.store.hints import Ringer
 from labs.store.jobs import Claim, Jobs, JobStatus, NotClaimed
 from labs.store.leases import LeaseKeeper
-from labs.store.outbox import OUTBOX_HINT, OutboxMessage
+from labs.store.outbox import OUTBOX_HINT
+from labs.systems.finish import Finish, Work
 from labs.systems.quarantine import Quarantine
 from labs.telemetry import JOB_SECONDS
 
@@ -41,32 +41,20 @@ _LOOK_AGAIN_S = (0.5, 5.0)
 
 
 @dataclass(frozen=True)
-class Work:
-    """The result of the work, and what the history should know of it."""
-
-    result: str
-    detail: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class JobSystem(Generic[Body]):
     """What a system says of its jobs.
 
     Args:
         name: of the system, for metrics.
         job_id: of a message.
-        requested_at: when the user asked.
         perform: the work; may be repeated after a failure, so it changes nothing but its result.
-        completed: the event of a completed job.
-        failed: the event of a failed one, with its error code.
+        finish: commits the end of a job.
     """
 
     name: str
     job_id: Callable[[Body], str]
-    requested_at: Callable[[Body], datetime]
     perform: Callable[[Body], Awaitable[Work]]
-    completed: Callable[[Body], OutboxMessage]
-    failed: Callable[[Body, str], OutboxMessage]
+    finish: Finish[Body]
 
 
 class JobWorker(Generic[Body]):
@@ -100,7 +88,7 @@ class JobWorker(Generic[Body]):
             async with self._quarantine.turn(allowed):
                 claim = await self._claim(delivery, self._system.job_id(body), allowed)
                 if isinstance(claim, Claim):
-                    await self._work(claim, body)
+                    await self._work(claim, delivery)
                     return
             if claim.status.terminal:
                 log.info("duplicate of an ended job", job_id=self._system.job_id(body), status=claim.status.value)
@@ -138,18 +126,18 @@ class JobWorker(Generic[Body]):
             least_s, most_s = _LOOK_AGAIN_S
             raise Deferred("another worker is at it", delay_s=min(max(standing.held_for_s, least_s), most_s))
 
-    async def _work(self, claim: Claim, body: Body) -> None:
+    async def _work(self, claim: Claim, delivery: Delivery) -> None:
+        body = self._body(delivery)
         try:
             async with self._keeper.holding(claim), self._released_on_failure(claim):
                 work = await self._system.perform(body)
                 failpoints.reach("job.performed")
-                event = self._system.completed(body)
-                await _until_up(lambda: self._jobs.complete(claim, result=work.result, event=event, detail=work.detail))
+                await until_up(lambda: self._system.finish.complete(claim, body, work))
         except LeaseLost as error:
             log.warning("result discarded", job_id=claim.job_id, reason=str(error))
             return
         failpoints.reach("job.committed")
-        self._observe(body, JobStatus.COMPLETED)
+        self._observe(delivery, JobStatus.COMPLETED)
         self._ringer.ring(OUTBOX_HINT)
         self._ringer.ring(JOBS_HINT, claim.job_id)
 
@@ -166,12 +154,12 @@ class JobWorker(Generic[Body]):
             raise
         except Exception as error:
             reason = str(error) if isinstance(error, LabError) else type(error).__name__
-            await _until_up(lambda: self._jobs.release(claim, error=reason))
+            await until_up(lambda: self._jobs.release(claim, error=reason))
             self._ringer.ring(JOBS_HINT, claim.job_id)
             raise
 
-    def _observe(self, body: Body, status: JobStatus) -> None:
-        took_s = (now() - self._system.requested_at(body)).total_seconds()
+    def _observe(self, delivery: Delivery, status: JobStatus) -> None:
+        took_s = (now() - delivery.message.occurred_at).total_seconds()
         JOB_SECONDS.labels(self._system.name, status.value).observe(took_s)
 
     async def give_up(self, delivery: Delivery, reason: str) -> None:
@@ -179,21 +167,20 @@ class JobWorker(Generic[Body]):
         body = self._body(delivery)
         job_id = self._system.job_id(body)
         code = reason.split(":", maxsplit=1)[0] if ":" in reason else "given_up"
-        event = self._system.failed(body, code)
-        if await _until_up(lambda: self._jobs.fail(job_id, code=code, message=reason, event=event)):
-            self._observe(body, JobStatus.FAILED)
+        if await until_up(lambda: self._system.finish.fail(body, code, reason)):
+            self._observe(delivery, JobStatus.FAILED)
         else:
             log.info("a dead letter's job had ended, or is worked on", job_id=job_id)
         self._ringer.ring(OUTBOX_HINT)
         self._ringer.ring(JOBS_HINT, job_id)
 
 
-async def _until_up(step: Callable[[], Awaitable[T]]) -> T:
-    """Repeat a harmless-to-repeat statement while the database is away: the work before it was expensive."""
+async def until_up(step: Callable[[], Awaitable[T]]) -> T:
+    """Repeat a harmless-to-repeat step while what it needs is away: the work before it was expensive."""
     backoff = Backoff(first_s=0.1, cap_s=2.0)
     while True:
         try:
             return await step()
-        except DatabaseUnavailable as error:
-            log.warning("database away, holding a result", reason=str(error))
+        except DependencyDown as error:
+            log.warning("holding a result", reason=str(error))
             await backoff.wait()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 
 MEDIA_TYPE = "application/problem+json"
@@ -28,7 +29,9 @@ class Problem(BaseModel):
 
 _DETAILS = {
     401: "the token has expired: make a new one",
+    403: "this route is for workers",
     404: "there is no job 0b0e7f0e-3c55-4c4e-9a44-5f0d8a0f6f1e",
+    409: "job 0b0e7f0e-3c55-4c4e-9a44-5f0d8a0f6f1e has ended: it is completed",
     413: "the body is larger than 262144 bytes",
     415: "send the body as application/json",
     422: "not valid: cvText",
@@ -50,6 +53,11 @@ _HEADERS = {
 def problem(status: int, detail: str, **more: Any) -> dict[str, Any]:
     """The body of a problem document."""
     return {"title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
+
+
+def refused(place: Literal["body", "query", "path"], field: str, message: str) -> RequestValidationError:
+    """The error that names a field of the request, for what no schema can say; it is answered with 422."""
+    return RequestValidationError([{"loc": (place, field), "msg": message, "type": "value_error"}])
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

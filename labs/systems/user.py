@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 
 
@@ -11,3 +12,22 @@ class User:
 
     id: int
     email: str | None = None
+
+    @property
+    def uuid(self) -> str:
+        """The id as systems show it whose documents name users by UUID."""
+        return user_uuid(self.id)
+
+
+def user_uuid(user_id: int) -> str:
+    """A user's id as a UUID."""
+    return str(uuid.UUID(int=user_id))
+
+
+def user_id(given: str) -> int:
+    """The id that `user_uuid` has written.
+
+    Raises:
+        ValueError: it is not a UUID.
+    """
+    return uuid.UUID(given).int

@@ -9,7 +9,7 @@ import pytest
 
 from labs.messaging.message import now
 from labs.store.database import Database
-from labs.store.jobs import Jobs
+from labs.store.jobs import Jobs, NewJob
 from labs.systems.cover_letters.jobs import TABLE, command
 from labs.systems.cover_letters.messages import GenerateCoverLetter
 from tests.commands.conftest import CommandLine, assert_failed
@@ -25,7 +25,8 @@ async def asked(database_url: str) -> list[str]:
             body = GenerateCoverLetter(jobId=job_id, userId=1, jobDescription="a", cvText="cv-marker", createdAt=now())
             inputs = {"job_description": "a", "cv_text": "cv-marker", "tone": "concise"}
             message = command(body, traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01")
-            await Jobs(database, TABLE).create(job_id, user_id=1, email=None, inputs=inputs, message=message)
+            new = NewJob(job_id=job_id, user_id=1, email=None, inputs=inputs, message=message)
+            await Jobs(database, TABLE).create(new)
     return ids
 
 

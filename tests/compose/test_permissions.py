@@ -24,8 +24,9 @@ from labs.systems.cover_letters.topology import (
     EXCHANGE,
     GENERATE_KEY,
     GENERATE_QUEUE,
-    topology,
 )
+from labs.systems.registry import topology
+from labs.systems.resumes import topology as resumes
 from tests.compose.project import Project
 
 #: As the stack has it, whatever this checkout's own `.env` says.
@@ -114,12 +115,21 @@ def test_relay_and_worker_can_each_make_the_topology_from_nothing_and_again(brok
 
 @pytest.mark.usefixtures("declared")
 @pytest.mark.parametrize(
-    ("key", "queue"), [(GENERATE_KEY, GENERATE_QUEUE), (COMPLETED_KEY, EMAIL_QUEUE), (COMPLETED_KEY, ANALYTICS_QUEUE)]
+    ("exchange", "key", "queue"),
+    [
+        (EXCHANGE, GENERATE_KEY, GENERATE_QUEUE),
+        (EXCHANGE, COMPLETED_KEY, EMAIL_QUEUE),
+        (EXCHANGE, COMPLETED_KEY, ANALYTICS_QUEUE),
+        (resumes.EXCHANGE, resumes.GENERATE_KEY, resumes.GENERATE_QUEUE),
+        (resumes.EXCHANGE, resumes.COMPLETED_KEY, resumes.WEBHOOK_QUEUE),
+    ],
 )
-def test_what_the_relay_publishes_the_worker_gets_retries_and_buries(broker: Broker, key: str, queue: str) -> None:
+def test_what_the_relay_publishes_the_worker_gets_retries_and_buries(
+    broker: Broker, exchange: str, key: str, queue: str
+) -> None:
     # Given a message that the relay has published, routed and confirmed
     with broker.channel("relay") as channel:
-        channel.basic_publish(EXCHANGE, key, b"hello", PERSISTENT, mandatory=True)
+        channel.basic_publish(exchange, key, b"hello", PERSISTENT, mandatory=True)
     with broker.channel("worker") as channel:
         # When the worker takes it, puts it off and gives it up
         method, _, body = next(iter(channel.consume(queue, inactivity_timeout=10)))

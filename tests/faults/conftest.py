@@ -11,6 +11,7 @@ import pytest
 
 from labs.broker import Node
 from labs.store.server import PostgresServer
+from tests.faults.faulty import FAULTY, Faulty
 from tests.faults.system import System, running_system
 
 RunSystem = Callable[..., AbstractContextManager[System]]
@@ -33,7 +34,14 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
     server.remove()
 
 
+@pytest.fixture(params=FAULTY, ids=str)
+def kind(request: pytest.FixtureRequest) -> Faulty:
+    """Every system of jobs."""
+    found: Faulty = request.param
+    return found
+
+
 @pytest.fixture
-def run_system(node: Node, postgres: PostgresServer, tmp_path: Path) -> RunSystem:
+def run_system(node: Node, postgres: PostgresServer, tmp_path: Path, kind: Faulty) -> RunSystem:
     """Starts a system for the length of a block: `with run_system(workers=2, lease_s=1) as system`."""
-    return partial(running_system, node, postgres, folder=tmp_path)
+    return partial(running_system, node, postgres, kind, folder=tmp_path)

@@ -9,24 +9,20 @@ from contextlib import contextmanager
 import pika
 from pika.exceptions import AMQPError
 
-from labs.systems.cover_letters import topology as names
-
-#: Where a copy of a message with this key goes, once more.
-_TARGETS = {
-    names.GENERATE_KEY: (names.GENERATE_QUEUE,),
-    names.COMPLETED_KEY: names.EVENT_QUEUES,
-    names.FAILED_KEY: names.EVENT_QUEUES,
-}
+from tests.faults.faulty import Faulty
 
 
 @contextmanager
-def duplicating(url: str) -> Iterator[Callable[[], int]]:
+def duplicating(url: str, kind: Faulty) -> Iterator[Callable[[], int]]:
     """Duplicate for the length of a block; gives a function that counts the copies. A lost broker ends it early."""
     copies = 0
     connection = pika.BlockingConnection(pika.URLParameters(url))
     channel = connection.channel()
     tap = channel.queue_declare("", exclusive=True).method.queue
-    channel.queue_bind(tap, names.EXCHANGE, "#")
+    key, queue = kind.command
+    targets = {key: (queue,), **kind.events}  # where a copy of a message with this key goes, once more
+    for key in targets:
+        channel.queue_bind(tap, kind.exchange, key)
     stop = threading.Event()
 
     def run() -> None:
@@ -35,7 +31,7 @@ def duplicating(url: str) -> Iterator[Callable[[], int]]:
             for method, properties, body in channel.consume(tap, auto_ack=True, inactivity_timeout=0.1):
                 if stop.is_set():
                     break
-                for queue in _TARGETS.get(method.routing_key, ()) if method else ():
+                for queue in targets.get(method.routing_key, ()) if method else ():
                     channel.basic_publish("", queue, body, properties)
                     copies += 1
             connection.close()

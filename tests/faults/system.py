@@ -22,10 +22,7 @@ from labs.llm.dials import Constant
 from labs.processes import wait_until
 from labs.stack.stack import Stack
 from labs.store.server import PostgresServer
-from labs.systems.cover_letters.topology import ANALYTICS_QUEUE, EMAIL_QUEUE, GENERATE_QUEUE
-
-JOBS = 300
-QUEUES = (GENERATE_QUEUE, EMAIL_QUEUE, ANALYTICS_QUEUE)
+from tests.faults.faulty import Faulty
 
 #: Short waits, so that a failure heals within a test; the same code runs with the defaults.
 SETTINGS: dict[str, object] = {
@@ -37,6 +34,7 @@ SETTINGS: dict[str, object] = {
     "prefetch": 30,
     "model_timeout_s": 2,
     "rate_limit": "100000/minute",
+    "resumes_per_hour": 100_000,
     "heartbeat_s": 5,
 }
 MODEL_MS = 150.0
@@ -54,8 +52,11 @@ class System:
     database_url: str
     stack: Stack
     http: httpx.Client
+    kind: Faulty
     jobs: list[str] = field(default_factory=list)
     declared_s: float = 0.0
+    #: Known also while the API is down.
+    api_url: str = ""
 
     @property
     def amqp_url(self) -> str:
@@ -66,14 +67,14 @@ class System:
             return db.execute(query, parameters).fetchall()  # type: ignore[arg-type]
 
     def count(self, status: str) -> int:
-        return int(self.rows("SELECT count(*) AS n FROM cover_letter_jobs WHERE status = %s", status)[0]["n"])
+        return int(self.rows(f"SELECT count(*) AS n FROM {self.kind.table} WHERE status = %s", status)[0]["n"])
 
     def wait_completed(self, least: int) -> None:
         """Wait until that many jobs are completed."""
         assert wait_until(lambda: self.count("completed") >= least, timeout_s=_DONE_TIMEOUT_S), self.describe()
 
     def describe(self) -> str:
-        statuses = self.rows("SELECT status, count(*) AS n, max(attempts) FROM cover_letter_jobs GROUP BY status")
+        statuses = self.rows(f"SELECT status, count(*) AS n, max(attempts) FROM {self.kind.table} GROUP BY status")
         waiting = self.rows("SELECT count(*) AS n FROM outbox WHERE published_at IS NULL")
         return f"jobs {statuses}, unpublished {waiting}, queues {self.depths()}"
 
@@ -99,15 +100,12 @@ class System:
     def post(self, number: int, *, marker: str = "") -> str:
         """Post a job, repeating it with the same Idempotency-Key until it is accepted, as a good client does."""
         key = str(uuid.uuid4())
-        body = {
-            "jobDescription": f"Company-{number} GmbH is hiring a Python Developer. {marker}",
-            "cvText": f"Ada Number{number}\nPython",
-        }
+        body = self.kind.body(number, marker)
         headers = {"Authorization": f"Bearer {self.stack.token(user_id=1 + number % 7)}", "Idempotency-Key": key}
         deadline = time.monotonic() + _DONE_TIMEOUT_S
         while time.monotonic() < deadline:
             try:
-                response = self.http.post(f"{self.stack.api_url}/api/cover-letter", json=body, headers=headers)
+                response = self.http.post(f"{self.api_url}{self.kind.route}", json=body, headers=headers)
             except httpx.TransportError:
                 continue
             if response.status_code == 202:
@@ -119,19 +117,21 @@ class System:
         raise AssertionError("a job was not accepted in time")
 
     @contextmanager
-    def load(self, jobs: int = JOBS) -> Iterator[None]:
+    def load(self, jobs: int | None = None) -> Iterator[None]:
         """Post jobs from a few threads for as long as the block takes, and all of them by its end."""
+        jobs = jobs or self.kind.jobs
         with ThreadPoolExecutor(6) as pool:
             posted = [pool.submit(self.post, number) for number in range(jobs)]
             yield
             for done in posted:
                 done.result(timeout=_DONE_TIMEOUT_S)
 
-    def assert_each_completed_exactly_once(self, jobs: int = JOBS) -> None:
+    def assert_each_completed_exactly_once(self, jobs: int | None = None) -> None:
         """One result and one event for each accepted job, every event handled once, nothing left anywhere."""
+        jobs = jobs or self.kind.jobs
         self.wait_completed(jobs)
         assert len(set(self.jobs)) == jobs
-        assert {row["status"] for row in self.rows("SELECT status FROM cover_letter_jobs")} == {"completed"}
+        assert {row["status"] for row in self.rows(f"SELECT status FROM {self.kind.table}")} == {"completed"}
         self._assert_one_of_each(jobs)
         unpublished = "SELECT count(*) AS n FROM outbox WHERE published_at IS NULL"
         assert wait_until(lambda: self.rows(unpublished)[0]["n"] == 0, timeout_s=_DONE_TIMEOUT_S), self.describe()
@@ -140,20 +140,17 @@ class System:
     def _assert_one_of_each(self, jobs: int) -> None:
         completions = self.rows("SELECT job_id FROM job_history WHERE step = 'completed'")
         assert sorted(row["job_id"] for row in completions) == sorted(self.jobs)
-        events = self.rows("SELECT message_id FROM outbox WHERE type = 'cover-letter.completed'")
+        events = self.rows("SELECT message_id FROM outbox WHERE type = %s", self.kind.completed)
         assert len(events) == jobs
-        for row in self.rows("SELECT job_description, cover_letter FROM cover_letter_jobs"):
-            company = row["job_description"].split()[0]
-            assert company in row["cover_letter"]
-        assert wait_until(lambda: self._effects() == (jobs, jobs), timeout_s=_DONE_TIMEOUT_S), self.describe()
-        assert self.rows("SELECT sum(completed)::int AS n FROM analytics_daily")[0]["n"] == jobs
+        assert wait_until(lambda: self._effects() == {jobs}, timeout_s=_DONE_TIMEOUT_S), self.describe()
+        self.kind.check(self, jobs)
 
-    def _effects(self) -> tuple[int, int]:
+    def _effects(self) -> set[int]:
         query = (
             "SELECT count(*) AS n FROM inbox i JOIN outbox o USING (message_id) "
-            "WHERE o.type = 'cover-letter.completed' AND i.consumer = %s AND i.outcome = 'done'"
+            "WHERE o.type = %s AND i.consumer = %s AND i.outcome = 'done'"
         )
-        return self.rows(query, EMAIL_QUEUE)[0]["n"], self.rows(query, ANALYTICS_QUEUE)[0]["n"]
+        return {int(self.rows(query, self.kind.completed, queue)[0]["n"]) for queue in self.kind.consumers}
 
 
 def amqp_url(node: Node, vhost: str) -> str:
@@ -162,7 +159,7 @@ def amqp_url(node: Node, vhost: str) -> str:
 
 @contextmanager
 def running_system(
-    node: Node, postgres: PostgresServer, *, folder: Path, workers: int = 1, **settings: object
+    node: Node, postgres: PostgresServer, kind: Faulty, *, folder: Path, workers: int = 1, **settings: object
 ) -> Iterator[System]:
     """A system with a virtual host and a database of its own."""
     name = f"t{uuid.uuid4().hex[:8]}"
@@ -171,10 +168,11 @@ def running_system(
     database_url = postgres.create_database(name)
     stack = Stack(amqp_url(node, name), database_url, folder=folder, settings={**SETTINGS, **settings})
     http = httpx.Client(timeout=30, trust_env=False)
-    system = System(node, postgres, name, database_url, stack, http)
+    system = System(node, postgres, name, database_url, stack, http, kind)
     try:
         stack.start(workers=workers)
         system.declared_s = time.monotonic()
+        system.api_url = stack.api_url
         stack.stub.set_dials(latency=Constant(ms=MODEL_MS))
         with http:
             yield system

@@ -16,7 +16,7 @@ from labs.errors import BrokerError
 from labs.llm.dials import Constant, ErrorRates
 from labs.processes import wait_until
 from tests.faults.duplicator import duplicating
-from tests.faults.system import QUEUES, System, repeatedly
+from tests.faults.system import System, repeatedly
 
 pytestmark = pytest.mark.faults
 
@@ -59,6 +59,16 @@ def test_the_broker_is_killed_and_comes_back(run_system: RunSystem) -> None:
         system.assert_each_completed_exactly_once()
 
 
+def test_the_api_is_killed_and_comes_back(run_system: RunSystem) -> None:
+    with run_system() as system:
+        with system.load():
+            system.wait_completed(60)
+            system.stack.of("api")[0].kill()
+            system.stack.start_api()
+        system.assert_each_completed_exactly_once()
+        assert system.stack.stub.summary().max_calls_per_request_id == 1
+
+
 def test_the_database_is_restarted(run_system: RunSystem) -> None:
     with run_system() as system:
         with system.load():
@@ -88,7 +98,7 @@ def test_the_queues_are_deleted_with_what_is_in_them(run_system: RunSystem) -> N
         with system.load():
             system.wait_completed(60)
             with Management(system.node.management_url) as management:
-                for queue in QUEUES:
+                for queue in system.kind.queues:
                     management.delete_queue(system.vhost, queue)
         system.assert_each_completed_exactly_once()
 
@@ -110,7 +120,7 @@ def redrive_until_completed(system: System) -> None:
     """Do what an operator does: `labs dlq redrive`, until nothing is failed."""
     for _ in range(10):
         subprocess.run(
-            [sys.executable, "-m", "labs", "dlq", "redrive", "cover-letter.generate", "--yes"],
+            [sys.executable, "-m", "labs", "dlq", "redrive", system.kind.command[1], "--yes"],
             env=system.stack.environment(),
             check=True,
             capture_output=True,
@@ -135,10 +145,10 @@ def test_the_relay_is_killed_between_confirm_and_mark(run_system: RunSystem) -> 
 def test_every_message_is_delivered_twice(run_system: RunSystem) -> None:
     # Nobody is to take over what a busy machine only holds up.
     with run_system(lease_s=30) as system:
-        with duplicating(system.amqp_url) as copied, system.load():
+        with duplicating(system.amqp_url, system.kind) as copied, system.load():
             system.wait_completed(300)
-            # A command and an event for each job, the event to two queues
-            assert wait_until(lambda: copied() >= 3 * 300, timeout_s=120)
+            # A command and an event for each job, the event to each of its queues
+            assert wait_until(lambda: copied() >= len(system.kind.queues) * 300, timeout_s=120)
         system.assert_each_completed_exactly_once()
         assert system.stack.stub.summary().max_calls_per_request_id == 1
 
@@ -148,7 +158,7 @@ def test_everything_at_once(run_system: RunSystem) -> None:
         system.stack.stub.set_dials(errors=EVERY_ERROR, seed=11, retry_after_s=0.1)
         dying_relay = system.stack.start_relay(failpoints="relay.confirmed=kill@3")
         dying_worker = system.stack.start_worker(failpoints="job.committed=kill@10")
-        with duplicating(system.amqp_url), system.load():
+        with duplicating(system.amqp_url, system.kind), system.load():
             assert dying_worker.wait(timeout_s=120) == -signal.SIGKILL
             system.stack.of("worker")[0].kill()
             system.kill_broker()
@@ -158,7 +168,7 @@ def test_everything_at_once(run_system: RunSystem) -> None:
             system.stack.of("worker")[0].kill()
             system.stack.start_worker()
             with Management(system.node.management_url) as management:
-                management.delete_queue(system.vhost, QUEUES[0])
+                management.delete_queue(system.vhost, system.kind.queues[0])
         assert not dying_relay.is_running
         system.wait_ended()
         system.stack.stub.set_dials(errors=ErrorRates())
@@ -193,4 +203,4 @@ def test_sigterm_gives_back_what_cannot_be_finished_in_time(run_system: RunSyste
         system.stack.start_worker()
         system.assert_each_completed_exactly_once(20)
         # Given back, not left to run out: none counts as a crash
-        assert system.rows("SELECT max(crashes) AS n FROM cover_letter_jobs")[0]["n"] == 0
+        assert system.rows(f"SELECT max(crashes) AS n FROM {system.kind.table}")[0]["n"] == 0

@@ -42,8 +42,8 @@ def test_with_the_database_down_the_api_answers_503_and_recovers(run_system: Run
         # Given no database
         system.postgres.kill()
         headers = {"Authorization": f"Bearer {system.stack.token()}"}
-        body = {"jobDescription": "Company-1 GmbH", "cvText": "Ada"}
-        response = system.http.post(f"{system.stack.api_url}/api/cover-letter", json=body, headers=headers)
+        body = system.kind.body(1, "")
+        response = system.http.post(f"{system.api_url}{system.kind.route}", json=body, headers=headers)
         # Then it says so, and when to come back
         assert response.status_code == 503
         assert response.headers["Retry-After"]

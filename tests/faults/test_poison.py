@@ -15,42 +15,46 @@ import pytest
 from pika.spec import BasicProperties
 
 from labs.messaging.dead_letters import DeadLetter, browse
+from labs.messaging.topology import dead_letter_queue
 from labs.processes import wait_until
-from labs.systems.cover_letters.topology import EXCHANGE, GENERATE_KEY, GENERATE_QUEUE
 from tests.faults.system import System
 
 pytestmark = pytest.mark.faults
 
 RunSystem = Callable[..., AbstractContextManager[System]]
 
-_DLQ = f"{GENERATE_QUEUE}.dlq"
 _HEADERS: dict[str, Any] = {"version": 1, "occurred-at": "2026-01-01T00:00:00+00:00", "attempt": 1}
 _MEBIBYTE = 1024 * 1024
 
 #: What is wrong, the body, changes to the headers, the type, and what the reason must say.
 POISON = [
-    ("not JSON", b"\xff\xfe not json", {}, GENERATE_KEY, "not JSON"),
-    ("a JSON array", b"[1, 2, 3]", {}, GENERATE_KEY, "body"),
-    ("another version", b"{}", {"version": 99}, GENERATE_KEY, "version 99"),
-    ("an unknown type", b"{}", {}, "cover-letter.destroy", "unknown message type"),
-    ("a missing field", b'{"jobId": "x", "userId": 1}', {}, GENERATE_KEY, "jobDescription"),
-    ("a header of the wrong form", b"{}", {"version": "one"}, GENERATE_KEY, "wrong form"),
-    ("a body of 20 MiB", b"x" * (20 * _MEBIBYTE), {}, GENERATE_KEY, "20971520 bytes"),
+    ("not JSON", b"\xff\xfe not json", {}, None, "not JSON"),
+    ("a JSON array", b"[1, 2, 3]", {}, None, "body"),
+    ("another version", b"{}", {"version": 99}, None, "version 99"),
+    ("an unknown type", b"{}", {}, "jobs.destroy", "unknown message type"),
+    ("a missing field", b'{"jobId": "x"}', {}, None, "userId"),
+    ("a header of the wrong form", b"{}", {"version": "one"}, None, "wrong form"),
+    ("a body of 20 MiB", b"x" * (20 * _MEBIBYTE), {}, None, "20971520 bytes"),
 ]
 
 
-def publish_raw(url: str, body: bytes, *, headers: dict[str, Any], type_: str) -> str:
+def publish_raw(system: System, body: bytes, *, headers: dict[str, Any], type_: str | None = None) -> str:
+    """Publish a command as a stranger would; of the right type, if not said otherwise."""
+    key, _ = system.kind.command
     message_id = str(uuid.uuid4())
-    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+    with pika.BlockingConnection(pika.URLParameters(system.amqp_url)) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
-        properties = BasicProperties(message_id=message_id, type=type_, headers=headers, delivery_mode=2)
-        channel.basic_publish(EXCHANGE, GENERATE_KEY, body, properties, mandatory=True)
+        properties = BasicProperties(message_id=message_id, type=type_ or key, headers=headers, delivery_mode=2)
+        channel.basic_publish(system.kind.exchange, key, body, properties, mandatory=True)
     return message_id
 
 
 def letters(system: System) -> dict[str | None, DeadLetter]:
-    return {letter.message_id: letter for letter in asyncio.run(browse(system.amqp_url, _DLQ))}
+    return {
+        letter.message_id: letter
+        for letter in asyncio.run(browse(system.amqp_url, dead_letter_queue(system.kind.command[1])))
+    }
 
 
 def test_what_cannot_be_read_is_dead_lettered_with_its_reason_and_harms_nobody(run_system: RunSystem) -> None:
@@ -58,7 +62,7 @@ def test_what_cannot_be_read_is_dead_lettered_with_its_reason_and_harms_nobody(r
         with system.load(60):
             # Given every kind of unreadable message among healthy ones
             poisoned = {
-                publish_raw(system.amqp_url, body, headers=_HEADERS | headers, type_=type_): (what, body, reason)
+                publish_raw(system, body, headers=_HEADERS | headers, type_=type_): (what, body, reason)
                 for what, body, headers, type_, reason in POISON
             }
         # Then each is in the dead-letter queue, whole, with its reason
@@ -83,7 +87,7 @@ def test_a_header_that_no_client_library_can_decode_harms_nobody_either(run_syst
     with run_system() as system:
         headers = _HEADERS | {"when": _FarFuture(2026, 1, 1)}
         with system.load(20):
-            publish_raw(system.amqp_url, b'{"jobId": "x"}', headers=headers, type_=GENERATE_KEY)
+            publish_raw(system, b'{"jobId": "x"}', headers=headers)
         # Then it alone is dead-lettered, whole, without the properties that nobody can read
         assert wait_until(lambda: len(letters(system)) == 1, timeout_s=60)
         letter = next(iter(letters(system).values()))
@@ -109,10 +113,10 @@ def test_a_body_that_kills_its_worker_is_given_up_and_the_innocent_complete(run_
         assert deaths == 6  # max_crashes is 5: the sixth is one too many
         system.wait_completed(60)
         assert [
-            row["job_id"] for row in system.rows("SELECT job_id FROM cover_letter_jobs WHERE status = 'failed'")
+            row["job_id"] for row in system.rows(f"SELECT job_id FROM {system.kind.table} WHERE status = 'failed'")
         ] == [killer]
         assert wait_until(lambda: len(letters(system)) == 1, timeout_s=60)
         assert "workers died on it" in next(iter(letters(system).values())).reason
         # And nobody else was suspected for long
-        innocent = "SELECT max(crashes) AS n FROM cover_letter_jobs WHERE status = 'completed'"
+        innocent = f"SELECT max(crashes) AS n FROM {system.kind.table} WHERE status = 'completed'"
         assert system.rows(innocent)[0]["n"] <= 4

@@ -13,6 +13,7 @@ import httpx
 import jwt
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from labs.broker import Broker, virtual_host
 from labs.processes import wait_until
@@ -28,8 +29,11 @@ JOB_MARKER = "job-marker-5e8d17"
 
 LETTER = {"jobDescription": f"Engineer at ACME {JOB_MARKER}", "cvText": f"Ada Lovelace, Python {CV_MARKER}"}
 
-#: POSTs a user may make in a minute.
+WEBHOOK_SECRET = "webhook-secret-marker-20af5e-webhook-secret-marker"
+
+#: POSTs a user may make in a minute, and resumes in an hour.
 RATE = 30
+RESUMES_PER_HOUR = 12
 
 _user_ids = itertools.count(1000)
 
@@ -66,6 +70,11 @@ class Service:
         with psycopg.connect(self.database_url, autocommit=True) as db:
             db.execute(statement)  # type: ignore[call-overload]
 
+    def rows(self, query: str, *parameters: object) -> list[dict[str, Any]]:
+        """What a query finds."""
+        with psycopg.connect(self.database_url, row_factory=dict_row) as db:
+            return db.execute(query, parameters).fetchall()  # type: ignore[arg-type]
+
 
 def make_service(amqp_url: str, database_url: str, folder: Path, **more: object) -> Service:
     """A service that isn't started yet."""
@@ -73,6 +82,9 @@ def make_service(amqp_url: str, database_url: str, folder: Path, **more: object)
         "jwt_secret": SECRET,
         "rate_limit": f"{RATE}/minute",
         "retry_delays_ms": (20, 40, 80),
+        "webhook_hosts": ("127.0.0.1", "localhost"),
+        "webhook_secret": WEBHOOK_SECRET,
+        "resumes_per_hour": RESUMES_PER_HOUR,
         "stub_dials": '{"latency": {"kind": "constant", "ms": 30}}',
         **more,
     }

@@ -55,7 +55,13 @@ def test_without_a_database_it_says_how_to_get_one(labs: CommandLine, tmp_path: 
 def test_a_secret_file_is_made_once_for_its_owner_alone_and_signs(service: Service, tmp_path: Path) -> None:
     # Given a secret file that doesn't exist, beyond loopback,
     file = tmp_path / "secrets" / "jwt"
-    variables = {"LAB_JWT_SECRET": "", "LAB_JWT_SECRET_FILE": str(file), "LAB_API_HOST": "0.0.0.0", "LAB_API_PORT": "0"}
+    variables = {
+        "LAB_JWT_SECRET": "",
+        "LAB_JWT_SECRET_FILE": str(file),
+        "LAB_WORKER_SECRET": "w" * 32,
+        "LAB_API_HOST": "0.0.0.0",
+        "LAB_API_PORT": "0",
+    }
     secrets: set[str] = set()
     for _ in range(2):
         # when APIs start one after the other,

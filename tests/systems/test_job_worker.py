@@ -22,7 +22,8 @@ from labs.store.jobs import Job, Jobs, JobStatus
 from labs.store.leases import LeaseKeeper
 from labs.systems.cover_letters.jobs import completed, failed
 from labs.systems.cover_letters.messages import COMMANDS, GENERATE, GenerateCoverLetter
-from labs.systems.job_worker import JobSystem, JobWorker, Work
+from labs.systems.finish import Committed, Work
+from labs.systems.job_worker import JobSystem, JobWorker
 from tests.databases import claim, count, create, jobs_of, letter, rows
 from tests.systems.deliveries import delivery
 from tests.waiting import eventually
@@ -49,10 +50,8 @@ def worker(
         JobSystem(
             name="cover_letters",
             job_id=lambda body: body.jobId,
-            requested_at=lambda body: body.createdAt,
             perform=perform,
-            completed=completed,
-            failed=failed,
+            finish=Committed(jobs, lambda body: body.jobId, completed, failed),
         ),
         name=name,
         keeper=LeaseKeeper(jobs, lease_s=lease_s),

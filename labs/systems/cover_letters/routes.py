@@ -2,23 +2,18 @@
 
 import asyncio
 import contextlib
-import hashlib
 import uuid
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Path, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from labs.errors import DatabaseUnavailable
-from labs.llm.client import ModelClient
 from labs.llm.prompt import cover_letter_prompt
 from labs.messaging.message import now
-from labs.store.hints import Listener, Ringer, wait_for_hint
 from labs.store.jobs import Job, Jobs
-from labs.store.outbox import OUTBOX_HINT
-from labs.systems.cover_letters.jobs import command
+from labs.store.outbox import OutboxMessage
+from labs.systems.cover_letters.jobs import TABLE, command
 from labs.systems.cover_letters.messages import GenerateCoverLetter
 from labs.systems.cover_letters.views import (
     EXAMPLE_ID,
@@ -27,19 +22,17 @@ from labs.systems.cover_letters.views import (
     JobPage,
     JobView,
     Letter,
-    cursor_after,
-    read_cursor,
     summary,
     view,
 )
+from labs.systems.job_routes import Asked, changes, requested
+from labs.systems.paging import Cursor, Limit, page
 from labs.systems.problem import documented
+from labs.systems.system import ApiParts
 from labs.systems.user import User
 from labs.telemetry import new_traceparent
 
 PREFIX = "/api/cover-letter"
-
-#: Seconds after which a stream of events looks by itself, and after which it shows that it lives.
-_POLL_S = 2.0
 
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {
@@ -49,42 +42,18 @@ _ACCEPTED: dict[int | str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class CoverLetterApi:
-    """What the routes need.
-
-    Args:
-        jobs: the table.
-        model: for the synchronous way alone.
-        ringer: tells relays of new messages.
-        listener: of `JOBS_HINT`.
-        reader: a dependency that gives the user of a request.
-        requester: the same, counted against the user's limit.
-        sync_concurrency: most synchronous generations at once.
-        stopping: set when streams are to end; the listener must be woken then.
-    """
-
-    jobs: Jobs
-    model: ModelClient
-    ringer: Ringer
-    listener: Listener
-    reader: Callable[..., Any]
-    requester: Callable[..., Any]
-    sync_concurrency: int
-    stopping: asyncio.Event
-
-
-def routes(api: CoverLetterApi) -> APIRouter:
+def routes(parts: ApiParts) -> APIRouter:
     """The system's router."""
     router = APIRouter(prefix=PREFIX, tags=["cover letters"])
-    _add_requests(router, api)
-    _add_reading(router, api)
+    jobs = Jobs(parts.database, TABLE)
+    _add_requests(router, parts, jobs)
+    _add_reading(router, parts, jobs)
     return router
 
 
-def _add_requests(router: APIRouter, api: CoverLetterApi) -> None:
-    generating = asyncio.Semaphore(api.sync_concurrency)
-    requester = Annotated[User, Depends(api.requester)]
+def _add_requests(router: APIRouter, parts: ApiParts, table: Jobs) -> None:
+    generating = asyncio.Semaphore(parts.settings.sync_concurrency)
+    requester = Annotated[User, Depends(parts.requester)]
 
     @router.post(
         "", status_code=202, summary="Ask for a letter", responses=_ACCEPTED | documented(401, 413, 415, 422, 429, 503)
@@ -98,7 +67,12 @@ def _add_requests(router: APIRouter, api: CoverLetterApi) -> None:
         ] = None,
     ) -> Accepted:
         """Answers at once: the job is committed, and will be done even if everything restarts now."""
-        job = await _create(api, request, user, idempotency_key)
+        asked = Asked(
+            {"job_description": request.jobDescription, "cv_text": request.cvText, "tone": request.tone.value},
+            lambda job_id: _command(job_id, request, user),
+            request,
+        )
+        [job] = await requested(parts, table, asked, user=user, idempotency_key=idempotency_key)
         response.headers["Location"] = f"{PREFIX}/status/{job.job_id}"
         return Accepted(jobId=job.job_id, status=job.status)
 
@@ -113,12 +87,12 @@ def _add_requests(router: APIRouter, api: CoverLetterApi) -> None:
             raise HTTPException(503, "too many letters are being written: try later", headers={"Retry-After": "5"})
         async with generating:
             prompt = cover_letter_prompt(request.jobDescription, request.cvText, request.tone.value)
-            completion = await api.model.complete(prompt, request_id=f"sync-{uuid.uuid4()}")
+            completion = await parts.model.complete(prompt, request_id=f"sync-{uuid.uuid4()}")
         return Letter(coverLetter=completion.text)
 
 
-def _add_reading(router: APIRouter, api: CoverLetterApi) -> None:
-    reader = Annotated[User, Depends(api.reader)]
+def _add_reading(router: APIRouter, parts: ApiParts, table: Jobs) -> None:
+    reader = Annotated[User, Depends(parts.reader)]
     job_id_path = Annotated[str, Path(max_length=255, pattern="^[!-~]+$", examples=[EXAMPLE_ID])]
 
     @router.get(
@@ -128,7 +102,7 @@ def _add_reading(router: APIRouter, api: CoverLetterApi) -> None:
         responses=documented(401, 404, 422, 503),
     )
     async def status(jobId: job_id_path, user: reader) -> JobView:
-        return view(await api.jobs.get(jobId, user_id=user.id))
+        return view(await table.get(jobId, user_id=user.id))
 
     @router.get(
         "/jobs",
@@ -138,18 +112,15 @@ def _add_reading(router: APIRouter, api: CoverLetterApi) -> None:
     )
     async def jobs(
         user: reader,
-        limit: Annotated[int, Query(ge=1, le=100)] = 20,
-        cursor: Annotated[str | None, Query(max_length=200, description="`nextCursor` of the page before.")] = None,
+        limit: Limit = 20,
+        cursor: Cursor = None,
     ) -> JobPage:
-        page = await api.jobs.newest(user_id=user.id, limit=limit + 1, before=read_cursor(cursor))
-        return JobPage(
-            jobs=[summary(job) for job in page[:limit]],
-            nextCursor=cursor_after(page[limit - 1]) if len(page) > limit else None,
-        )
+        found, after = await page(table, user_id=user.id, limit=limit, cursor=cursor)
+        return JobPage(jobs=[summary(job) for job in found], nextCursor=after)
 
     # The job is looked up before the stream starts, so that an unknown one is a 404 and not a stream.
     async def own_job(jobId: job_id_path, user: reader) -> Job:
-        return await api.jobs.get(jobId, user_id=user.id)
+        return await table.get(jobId, user_id=user.id)
 
     @router.get(
         "/status/{jobId}/events",
@@ -162,21 +133,12 @@ def _add_reading(router: APIRouter, api: CoverLetterApi) -> None:
 
         The first one is how the job stands now, so whoever was cut off only has to connect again.
         """
-        with api.listener.subscribe(job.job_id) as hint:
-            last = None
-            while not api.stopping.is_set():
-                with contextlib.suppress(DatabaseUnavailable):  # the stream outlives it: the next look may succeed
-                    job = await api.jobs.get(job.job_id, user_id=job.user_id)
-                if (job.status, job.attempts) != last:
-                    last = (job.status, job.attempts)
-                    yield ServerSentEvent(event="status", data=view(job).model_dump(mode="json", exclude_none=True))
-                if job.status.terminal:
-                    return
-                await wait_for_hint(hint, timeout_s=_POLL_S)
+        async with contextlib.aclosing(changes(parts, table, job)) as seen:
+            async for changed in seen:
+                yield ServerSentEvent(event="status", data=view(changed).model_dump(mode="json", exclude_none=True))
 
 
-async def _create(api: CoverLetterApi, request: CoverLetterRequest, user: User, key: str | None) -> Job:
-    job_id = str(uuid.uuid4())
+def _command(job_id: str, request: CoverLetterRequest, user: User) -> OutboxMessage:
     body = GenerateCoverLetter(
         jobId=job_id,
         userId=user.id,
@@ -185,15 +147,4 @@ async def _create(api: CoverLetterApi, request: CoverLetterRequest, user: User, 
         tone=request.tone,
         createdAt=now(),
     )
-    created = await api.jobs.create(
-        job_id,
-        user_id=user.id,
-        email=user.email,
-        inputs={"job_description": request.jobDescription, "cv_text": request.cvText, "tone": request.tone.value},
-        message=command(body, traceparent=new_traceparent()),
-        idempotency_key=key,
-        request_hash=hashlib.sha256(request.model_dump_json().encode()).hexdigest() if key else None,
-    )
-    if created.new:
-        api.ringer.ring(OUTBOX_HINT)
-    return created.job
+    return command(body, traceparent=new_traceparent())

@@ -1,13 +1,11 @@
-"""What the HTTP routes take and give: models, examples for the OpenAPI document, and the cursor of a list."""
+"""What the HTTP routes take and give: models and examples for the OpenAPI document."""
 
 from __future__ import annotations
 
-import base64
 from datetime import datetime
 from typing import Annotated
 
-from fastapi.exceptions import RequestValidationError
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.config import JsonDict
 
 from labs.store.jobs import Job, JobStatus
@@ -32,9 +30,6 @@ _FAILURES = {
     "ModelRefused": "the model refused the request",
     "PermanentError": "its processing was given up",
 }
-
-#: When the last job of a page was made, and its id.
-_CURSOR = TypeAdapter(tuple[AwareDatetime, Annotated[str, StringConstraints(pattern=r"^[!-~]{1,255}$")]])
 
 # A NUL can't be stored in PostgreSQL's text; the pattern refuses it with the field's name.
 _Text = StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00]*$")
@@ -127,23 +122,3 @@ def _failure(job: Job) -> str | None:
     if job.status is not JobStatus.FAILED:
         return None
     return _FAILURES.get(job.error_code or "", "the letter could not be written")
-
-
-def cursor_after(job: Job) -> str:
-    """The cursor of the page that begins after this job."""
-    return base64.urlsafe_b64encode(_CURSOR.dump_json((job.created_at, job.job_id))).decode()
-
-
-def read_cursor(cursor: str | None) -> tuple[datetime, str] | None:
-    """The place in the list where a page ended.
-
-    Raises:
-        RequestValidationError: it is not one that we gave.
-    """
-    if cursor is None:
-        return None
-    try:
-        return _CURSOR.validate_json(base64.urlsafe_b64decode(cursor))
-    except ValueError:  # also base64's and pydantic's own
-        problem = {"loc": ("query", "cursor"), "msg": "is not a cursor from `nextCursor`", "type": "value_error"}
-        raise RequestValidationError([problem]) from None

@@ -1,0 +1,1 @@
+"""Typesets documents as PDF, in any script; never fails for a character."""
