@@ -22,12 +22,3 @@ class User:
 def user_uuid(user_id: int) -> str:
     """A user's id as a UUID."""
     return str(uuid.UUID(int=user_id))
-
-
-def user_id(given: str) -> int:
-    """The id that `user_uuid` has written.
-
-    Raises:
-        ValueError: it is not a UUID.
-    """
-    return uuid.UUID(given).int
