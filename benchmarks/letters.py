@@ -35,7 +35,7 @@ from labs.processes import wait_until
 from labs.settings import ROOT
 from labs.stack.demo import sample_application
 from labs.store.database import Database
-from labs.store.jobs import Jobs
+from labs.store.jobs import Jobs, NewJob
 from labs.systems.cover_letters.jobs import TABLE, command
 from labs.systems.cover_letters.messages import GenerateCoverLetter
 from labs.systems.cover_letters.topology import GENERATE_QUEUE
@@ -103,7 +103,8 @@ async def _create(database_url: str, jobs: int) -> None:
             )
             inputs = {"job_description": body.jobDescription, "cv_text": body.cvText, "tone": body.tone.value}
             message = command(body, traceparent=new_traceparent())
-            await table.create(body.jobId, user_id=body.userId, email=None, inputs=inputs, message=message)
+            new = NewJob(job_id=body.jobId, user_id=body.userId, email=None, inputs=inputs, message=message)
+            await table.create(new)
 
 
 def _wait_for_commands(bench: Bench, jobs: int) -> None:
