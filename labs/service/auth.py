@@ -40,13 +40,7 @@ class Authenticator:
             HTTPException: 401, saying what is wrong but nothing of the token.
         """
         try:
-            claims = jwt.decode(
-                token,
-                self._secret,
-                algorithms=[ALGORITHM],
-                audience=self._audience,
-                options={"require": ["exp", "aud", "sub"]},
-            )
+            claims = _claims(token, self._secret, audience=self._audience, required=("exp", "aud", "sub"))
         except jwt.ExpiredSignatureError:
             raise _unauthorized("the token has expired: make a new one") from None
         except jwt.InvalidAudienceError:
@@ -72,16 +66,22 @@ class WorkersOnly:
 
     def _is_worker(self, token: str) -> bool:
         try:
-            claims = jwt.decode(
-                token,
-                self._secret,
-                algorithms=[ALGORITHM],
-                audience=self._audience,
-                options={"require": ["exp", "aud"]},
-            )
+            claims = _claims(token, self._secret, audience=self._audience, required=("exp", "aud"))
         except jwt.PyJWTError:
             return False
         return claims.get("role") == ROLE
+
+
+def _claims(token: str, secret: str, *, audience: str, required: tuple[str, ...]) -> dict[str, Any]:
+    """What a token says, if it is ours, for us and not expired.
+
+    Raises:
+        jwt.PyJWTError: it is not.
+    """
+    claims: dict[str, Any] = jwt.decode(
+        token, secret, algorithms=[ALGORITHM], audience=audience, options={"require": list(required)}
+    )
+    return claims
 
 
 def _user(claims: dict[str, Any]) -> User:
