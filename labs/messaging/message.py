@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from pika.spec import BasicProperties
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labs.errors import MessageError
 
@@ -175,6 +175,12 @@ def _explain(error: ValidationError) -> str:
         return "the body is not JSON"
     where = ".".join(str(part) for part in first["loc"]) or "body"
     return f"{where}: {first['msg']}"
+
+
+class Payload(BaseModel):
+    """The model of a body. Unknown fields are ignored: a newer producer of the same version may add some."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Schemas:

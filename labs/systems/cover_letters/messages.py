@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from labs.messaging.message import Schema, Schemas
+from labs.messaging.message import Payload, Schema, Schemas
 
 
 class Tone(StrEnum):
@@ -18,12 +18,7 @@ class Tone(StrEnum):
     CONCISE = "concise"
 
 
-class _Body(BaseModel):
-    # Unknown fields are ignored: a newer producer of the same version may add some.
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class GenerateCoverLetter(_Body):
+class GenerateCoverLetter(Payload):
     """Write a letter."""
 
     jobId: str = Field(min_length=1, max_length=255)
@@ -36,7 +31,7 @@ class GenerateCoverLetter(_Body):
     retryCount: int | None = None
 
 
-class CoverLetterCompleted(_Body):
+class CoverLetterCompleted(Payload):
     """A letter is ready."""
 
     jobId: str
@@ -45,7 +40,7 @@ class CoverLetterCompleted(_Body):
     completedAt: datetime
 
 
-class CoverLetterFailed(_Body):
+class CoverLetterFailed(Payload):
     """A letter could not be written."""
 
     jobId: str

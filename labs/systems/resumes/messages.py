@@ -5,17 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from labs.messaging.message import Schema, Schemas
-
-
-class _Body(BaseModel):
-    # Unknown fields are ignored: a newer producer of the same version may add some.
-    model_config = ConfigDict(frozen=True, extra="ignore")
+from labs.messaging.message import Payload, Schema, Schemas
 
 
-class ResumeWorkerJob(_Body):
+class ResumeWorkerJob(Payload):
     """Make a resume."""
 
     jobId: str = Field(min_length=1, max_length=255)
@@ -24,7 +19,7 @@ class ResumeWorkerJob(_Body):
     metadata: dict[str, Any]
 
 
-class ResumeEnded(_Body):
+class ResumeEnded(Payload):
     """A job has a resume, or will have none; also what a webhook gets."""
 
     jobId: str
