@@ -5,6 +5,7 @@ FROM python:3.13-slim AS base
 RUN useradd --create-home --uid 1000 lab && install -d -o lab -g lab /var/lib/lab /var/lib/lab-worker
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 LAB_HOME=/var/lib/lab
 WORKDIR /app
+COPY deploy/healthy /usr/local/bin/healthy
 
 FROM base AS packages
 ENV PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore UV_NO_CACHE=1 UV_COMPILE_BYTECODE=1 VIRTUAL_ENV=/opt/venv

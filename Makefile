@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 LABS := $(BIN)/python -m labs
 #: Test processes at once: most of them wait for real servers, so a few more than cores.
 JOBS ?= 4
-export PYTHONDONTWRITEBYTECODE ?=
+# The lab is many short-lived processes: without bytecode each of them would compile it all again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 
@@ -32,15 +33,21 @@ demo: setup ## the same without JupyterLab, and it ends
 down: setup ## end what `labs up` or Compose has started
 	@$(LABS) down
 
-test: setup ## every test and every notebook
+test: setup ## every test but the long form of trials, and every notebook
 	@$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup tests
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
 
 test-compose: setup ## the same flow on RabbitMQ 4.3 under Docker Compose
-	@LAB_TEST_COMPOSE=1 $(BIN)/python -m pytest tests/compose -m compose
+	@$(BIN)/python -m pytest tests/compose -m "compose and not long"
+
+test-long: setup ## the long form of trials: every fault, every wrong program and every exercise, with all seeds
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup -m "long and not compose" tests
 
 load: setup ## every load test for some seconds: a table, charts, and what limited it
 	@$(BIN)/python -m loadtest.guided
+
+trial: setup ## all systems under load and all faults: did they keep their promises?
+	@$(LABS) trial all --seconds 20
 
 bench: setup ## measure this machine, print the table
 	@$(BIN)/python -m benchmarks
@@ -60,4 +67,4 @@ clean: ## end everything, delete .lab (data) and .venv
 	@test ! -x $(BIN)/python || $(LABS) down || true
 	rm -rf .lab $(VENV) .mypy_cache .pytest_cache .ruff_cache *.egg-info
 
-.PHONY: help setup lab demo down test test-compose load bench compose lint lock clean
+.PHONY: help setup lab demo down test test-compose test-long load trial bench compose lint lock clean

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import tempfile
 from dataclasses import dataclass
 
 import pytest
@@ -27,13 +28,17 @@ class _Before:
 
 
 _BEFORE = pytest.StashKey[_Before]()
+_EXERCISES = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # Tests decide what they run against; a laptop's own .env or key must not.
     os.environ.update(OPENAI_API_KEY="", OPENAI_BASE_URL="", LAB_FAILPOINTS="", LAB_SMTP_URL="")
     if hasattr(config, "workerinput"):
-        return  # one of several processes of a session: the first one minds the servers
+        return  # one of several processes of a session: the first one minds the servers, and the folder
+    # Chapters run the starters: a learner's own solutions and standing stay what they are.
+    config.stash[_EXERCISES] = tempfile.TemporaryDirectory(prefix="lab-exercises-", ignore_cleanup_errors=True)
+    os.environ["LAB_EXERCISES"] = config.stash[_EXERCISES].name
     settings = load_settings()
     folder = settings.home / "run"
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,6 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    if _EXERCISES in config.stash:
+        config.stash[_EXERCISES].cleanup()
     before = config.stash.get(_BEFORE, None)
     if before is None:
         return

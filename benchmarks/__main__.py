@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import functools
 import inspect
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import engine, engine_limit, engine_locust, engine_schedule, letters, service, workers
+from benchmarks import checker, engine, engine_limit, engine_locust, engine_schedule, letters, service, workers
 from benchmarks.report import Figure, document, machine, median, save, show
 from labs.broker import resolve
 from labs.settings import load_settings
@@ -26,6 +27,7 @@ QUICK: dict[str, Callable[..., list[Figure]]] = {
     "engine-firehose": engine_locust.firehose,
     "workers": workers.workers,
     "letters": letters.letters,
+    "checker": checker.checker,
 }
 MEASUREMENTS: dict[str, Callable[..., list[Figure]]] = {
     "slow-model": service.slow_model,
@@ -58,7 +60,8 @@ def main() -> int:
     show(Console(), every, on=on)
     save(_RESULTS, runs, on=on)
     if arguments.document:
-        document(arguments.document, runs, {name: _method(name) for name in names}, on=on)
+        command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
+        document(arguments.document, runs, {name: _method(name) for name in names}, on=on, command=command)
     return 0 if all(figure.verdict != "missed" for figure in every) else 1
 
 
@@ -69,13 +72,24 @@ def _method(name: str) -> str:
 
 
 def measure(names: list[str], *, count: int, quick: bool) -> dict[str, list[list[Figure]]]:
-    """Each measurement so many times; one round after the other, so that a busy minute doesn't hit one alone."""
+    """Each measurement so many times; one round after the other, so that a busy minute doesn't hit one alone.
+
+    After Ctrl-C the rounds that were whole by then count, if there are any.
+    """
     runs: dict[str, list[list[Figure]]] = {name: [] for name in names}
-    for number in range(count):
-        for name in names:
-            Console().print(f"{name}, run {number + 1} of {count}")
-            once = functools.partial(MEASUREMENTS[name], quick=quick) if name in QUICK else MEASUREMENTS[name]
-            runs[name].append(once())
+    try:
+        for number in range(count):
+            whole: dict[str, list[Figure]] = {}
+            for name in names:
+                Console().print(f"{name}, run {number + 1} of {count}")
+                once = functools.partial(MEASUREMENTS[name], quick=quick) if name in QUICK else MEASUREMENTS[name]
+                whole[name] = once()
+            for name, figures in whole.items():
+                runs[name].append(figures)
+    except KeyboardInterrupt:
+        if not all(runs.values()):
+            raise
+        Console().print("interrupted: the whole rounds before count")
     return runs
 
 

@@ -12,7 +12,8 @@ from benchmarks.report import Figure
 from labs.broker import virtual_host
 from labs.settings import load_settings
 from loadtest.engine.plan import Plan
-from loadtest.engine.run import Result, execute
+from loadtest.engine.result import Result
+from loadtest.engine.run import execute
 
 #: More than pika can publish: so it goes as fast as it can, without confirms.
 _FLOOD = 100_000.0

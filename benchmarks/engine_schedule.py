@@ -16,7 +16,8 @@ from benchmarks import engine
 from benchmarks.report import Figure
 from labs.broker import Node
 from loadtest.engine.plan import Plan
-from loadtest.engine.run import Sample, execute
+from loadtest.engine.result import Sample
+from loadtest.engine.run import execute
 
 _PAUSE_S = 1.0
 _PAUSE_AT_S = 4.0

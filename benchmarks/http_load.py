@@ -112,7 +112,8 @@ class OpenLoad:
             if connection.transport is not None:  # else the server has closed it meanwhile
                 return connection
         parts = urlsplit(self.url)
-        _, connection = await asyncio.get_running_loop().create_connection(_Connection, parts.hostname, parts.port)
+        host, port = parts.hostname or "127.0.0.1", parts.port or 80
+        _, connection = await asyncio.get_running_loop().create_connection(_Connection, host, port)
         return connection
 
 

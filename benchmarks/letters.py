@@ -143,7 +143,7 @@ def _on_celery(programs: Path, jobs: int) -> Flow:
         app = "benchmarks.peers.celery_letters"
         processes.enter_context(_running([programs / "python", "-m", app], told))
         _wait_for_commands(bench, jobs)
-        celery = [programs / "celery", f"--app={app}", "worker", *_POOL]
+        celery: list[str | Path] = [programs / "celery", f"--app={app}", "worker", *_POOL]
         quietly = ["--without-gossip", "--without-mingle", "--loglevel=INFO"]
         return _measured(bench, jobs, pid=processes.enter_context(_running([*celery, *quietly], told)))
 

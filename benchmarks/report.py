@@ -106,21 +106,33 @@ def save(path: Path, runs: Mapping[str, Sequence[Sequence[Figure]]], *, on: dict
 
 
 def document(
-    path: Path, runs: Mapping[str, Sequence[Sequence[Figure]]], methods: Mapping[str, str], *, on: dict[str, str]
+    path: Path,
+    runs: Mapping[str, Sequence[Sequence[Figure]]],
+    methods: Mapping[str, str],
+    *,
+    on: dict[str, str],
+    command: str,
 ) -> None:
-    """Write a page of the figures, with how each group of them was measured, and the samples of each run."""
-    lines = [
-        "# Benchmarks",
-        "",
-        f"Written by `python -m benchmarks --document {path}`. Medians of the runs; the same in `results/bench.json`.",
-        "",
-    ]
+    """Write a page of the figures, with how each group of them was measured, and the samples of each run.
+
+    Args:
+        methods: how they were measured, by the same names as the runs.
+        command: the command line.
+    """
+    lines = ["# Benchmarks", "", "Written by:", "", f"    {command}", ""]
     lines += ["Measured on: " + ", ".join(f"{name} {value}" for name, value in on.items()) + "."]
     for name, each in runs.items():
         lines += ["", f"## {name}", "", methods[name], ""]
-        lines += ["| what | median | goal | | each run |", "|---|--:|---|---|---|"]
-        for figure, samples in zip(median(each), zip(*each, strict=True), strict=True):
-            shown = ", ".join(sample.number for sample in samples)
-            lines.append(f"| {figure.what.strip()} | {figure.measured} | {figure.goal} | {figure.verdict} | {shown} |")
+        lines += ["| what | median | range | goal | | each run |", "|---|--:|--:|---|---|---|"]
+        lines += [_row(figure, samples) for figure, *samples in zip(median(each), *each, strict=True)]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n")
+
+
+def _row(figure: Figure, samples: Sequence[Figure]) -> str:
+    """One figure: its median, from its least to its most, its goal, and every run of it in order."""
+    measured = sorted((each for each in samples if not math.isnan(each.value)), key=lambda each: each.value)
+    span = f"{measured[0].number} to {measured[-1].number}" if len(measured) > 1 else ""
+    shown = ", ".join(each.number for each in samples)
+    cells = (figure.what.strip(), figure.measured, span, figure.goal, figure.verdict, shown)
+    return f"| {' | '.join(cells)} |"

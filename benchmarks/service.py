@@ -37,7 +37,7 @@ class Bench:
 
     def number(self, query: str) -> float:
         with psycopg.connect(self.database_url) as db:
-            row = db.execute(query).fetchone()  # type: ignore[arg-type]
+            row = db.execute(query).fetchone()
         return float(row[0] or 0) if row else 0.0
 
     def completed(self) -> int:
@@ -77,7 +77,7 @@ def prepared(**settings: object) -> Iterator[Bench]:
         admin_url = resolve_database(lab)
         name = vhost.name.replace("-", "_")
         with psycopg.connect(admin_url, autocommit=True) as db:
-            db.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+            db.execute(f"CREATE DATABASE {name}")
         database_url = psycopg.conninfo.make_conninfo(admin_url, dbname=name)
         values = {"rate_limit": "1000000/minute", "log_level": "WARNING", **settings}
         try:
@@ -85,7 +85,7 @@ def prepared(**settings: object) -> Iterator[Bench]:
                 yield Bench(stack, vhost, database_url)
         finally:
             with psycopg.connect(admin_url, autocommit=True) as db:
-                db.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
+                db.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def slow_model(*, jobs: int = 500) -> list[Figure]:

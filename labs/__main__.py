@@ -1,6 +1,7 @@
 """The command line: `python -m labs --help`.
 
 Exit codes: 0 done, 1 failed (one line says why and what to do), 2 wrong usage, 3 the lab does not run.
+Trials and exercises have their own: 0 valid, 1 invalid, 2 unknown.
 """
 
 from __future__ import annotations
@@ -22,10 +23,14 @@ _COMMANDS = {
     "api": "processes.api",
     "relay": "processes.relay",
     "worker": "processes.worker",
+    "peers": "processes.peers",
     "stub": "processes.stub",
     "token": "processes.token",
     "jobs": "jobs.jobs",
     "dlq": "dlq.app",
+    "trial": "trial.trial",
+    "exercise": "exercise.exercise",
+    "asyncapi": "asyncapi.asyncapi",
 }
 
 

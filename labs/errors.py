@@ -21,6 +21,9 @@ LabError
 │   ├── JobNotFound         no such job (also a PermanentError)
 │   ├── LeaseLost           another worker has taken the job over
 │   ├── JobEnded            the job has ended, and can't change any more
+│   ├── DocumentNotFound    no such document
+│   ├── NotOwner            another user's document, which may be read and no more
+│   ├── VersionConflict     the document has another version than the change was made for
 │   ├── TooManyJobs         the user has made as many jobs as allowed for now
 │   └── IdempotencyConflict an Idempotency-Key was used again for another request
 ├── ModelError
@@ -161,6 +164,18 @@ class LeaseLost(StoreError):
 
 class JobEnded(StoreError):
     """The job has ended: it can't be cancelled or failed any more."""
+
+
+class DocumentNotFound(StoreError):
+    """No document has that id."""
+
+
+class NotOwner(StoreError):
+    """It is another user's: to be read, not to be changed."""
+
+
+class VersionConflict(StoreError):
+    """The document has another version than the change was made for: read it again."""
 
 
 class TooManyJobs(StoreError):

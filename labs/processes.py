@@ -14,6 +14,7 @@ import shlex
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -81,6 +82,19 @@ def wait_until(condition: Callable[[], bool], *, timeout_s: float, every_s: floa
             return False
         time.sleep(every_s)
     return True
+
+
+@contextlib.contextmanager
+def in_background(work: Callable[[threading.Event], None], *, name: str) -> Iterator[None]:
+    """Have a thread do something for the length of a block: `work` returns soon after its event is set."""
+    stop = threading.Event()
+    thread = threading.Thread(target=work, args=(stop,), name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def port_is_free(port: int) -> bool:

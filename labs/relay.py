@@ -2,14 +2,16 @@
 
 It claims rows, commits, publishes (mandatory, confirmed), then marks what was confirmed with its claim's token.
 Killed between confirm and mark, its claim runs out and the row is published again with the same message_id.
-Any number may run at once. It also reconciles: what had no effect for long is published again.
+Any number may run at once. It also reconciles (what had no effect for long is published again), and deletes what has
+expired: its own rows, and what systems ask for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 import structlog
@@ -47,7 +49,17 @@ def _message(row: OutboxMessage) -> Message:
 
 
 class Relay:
-    """Publishes the outbox; `run` until cancelled."""
+    """Publishes the outbox; `run` until cancelled.
+
+    Args:
+        outbox: its rows.
+        publisher: connects and confirms.
+        listener: of `OUTBOX_HINT`.
+        batch: rows published at once.
+        lease_s: seconds until a silent relay's rows may be taken over.
+        reconcile_after_s: seconds without effect after which a message is published again.
+        sweeps: delete what has expired; run at the start and every ten minutes, so they must be harmless to repeat.
+    """
 
     def __init__(
         self,
@@ -58,6 +70,7 @@ class Relay:
         batch: int,
         lease_s: float,
         reconcile_after_s: float,
+        sweeps: Sequence[Callable[[], Awaitable[None]]] = (),
     ) -> None:
         self._outbox = outbox
         self._publisher = publisher
@@ -65,6 +78,7 @@ class Relay:
         self._batch = batch
         self._lease_s = lease_s
         self._reconcile_after_s = reconcile_after_s
+        self._sweeps = [self._sweep_outbox, *sweeps]
 
     async def run(self) -> None:
         """Relay and reconcile until cancelled; outages of broker and database are waited out."""
@@ -99,6 +113,7 @@ class Relay:
         if confirmed:
             await self._outbox.mark_published(token, confirmed)
             RELAYED.inc(len(confirmed))
+            _tell(row.message for row, error in zip(claimed, outcomes, strict=True) if error is None)
         await self._give_back(token, claimed, outcomes)
         errors = [error for error in outcomes if error is not None]
         if not confirmed and errors:
@@ -125,9 +140,13 @@ class Relay:
 
     async def _sweep(self) -> None:
         while True:
-            with contextlib.suppress(DatabaseUnavailable):
-                await self._outbox.sweep(retention_s=RETENTION_S, inbox_retention_s=INBOX_RETENTION_S)
+            for sweep in self._sweeps:
+                with contextlib.suppress(DatabaseUnavailable):  # the next time is soon enough
+                    await sweep()
             await asyncio.sleep(_SWEEP_EVERY_S)
+
+    async def _sweep_outbox(self) -> None:
+        await self._outbox.sweep(retention_s=RETENTION_S, inbox_retention_s=INBOX_RETENTION_S)
 
     async def _reconcile(self) -> None:
         interval_s = max(0.5, min(self._reconcile_after_s / 4, 15.0))
@@ -138,6 +157,13 @@ class Relay:
                 if again:
                     RECONCILED.inc(again)
                     log.warning("publishing again what had no effect", count=again)
+
+
+def _tell(published: Iterable[OutboxMessage]) -> None:
+    """Log the events among them; a line for each kind and batch, since the relay is no place to wait for a terminal."""
+    events = Counter(message.type for message in published if len(message.consumers) > 1)
+    for kind, number in events.items():
+        log.info(f"{kind} event published", messages=number)
 
 
 async def _finished(batch: Coroutine[Any, Any, int]) -> int:

@@ -40,10 +40,16 @@ class Settings(BaseSettings):
     # Where things are
     home: Path = Field(ROOT / ".lab", description="Folder of the private broker, database, logs and pid files.")
     amqp_url: str | None = Field(None, description="A RabbitMQ to use instead of the private node.")
+    rabbitmq_url: str | None = Field(
+        None, validation_alias="RABBITMQ_URL", description="Where RabbitMQClient connects; default: LAB_AMQP_URL."
+    )
     management_url: str | None = Field(
         None, description="That RabbitMQ's management API; default: the same host, port 15672."
     )
     database_url: str | None = Field(None, description="A PostgreSQL to use instead of the private server.")
+    exercises: Path = Field(
+        ROOT / "notebooks" / "exercises", description="Folder of your own solutions of the exercises."
+    )
 
     # The model
     openai_api_key: SecretStr | None = Field(
@@ -83,6 +89,11 @@ class Settings(BaseSettings):
     )
     jwt_audience: str = Field("careerops", description="Audience that a token must name.")
     token_lifetime_s: int = Field(3600, gt=0, description="Seconds until a token made by `labs token` expires.")
+    trust_user_id: bool = Field(
+        True,
+        description="Take X-User-Id for who asks, where there is no token and users have names; "
+        "only on loopback, and only with the development secret.",
+    )
     max_body_bytes: int = Field(256 * 1024, gt=0, description="Bytes a request body may have.")
     rate_limit: str = Field("120/minute", description="Requests that make work, per user: `N/second|minute|hour`.")
     rate_limit_storage: str = Field(
@@ -116,6 +127,9 @@ class Settings(BaseSettings):
     enhance_timeout_s: float = Field(
         30.0, gt=0, description="Seconds, retries included, that the model has for a description; then without it."
     )
+    enhancement_lifetime_s: float = Field(
+        30 * 24 * 3600.0, gt=0, description="Seconds for which an improved description serves identical ones."
+    )
     webhook_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Where webhooks may go: host names, and addresses or networks that may be private. None: nowhere.",
@@ -139,6 +153,11 @@ class Settings(BaseSettings):
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of a worker's /metrics; 0 switches it off.")
     metrics_host: str = Field("127.0.0.1", description="Address of a worker's /metrics.")
     failpoints: str = Field("", description="For failure tests only: places where a process is to fail.")
+
+    @field_validator("home", "exercises")
+    @classmethod
+    def _in_the_checkout(cls, value: Path) -> Path:
+        return ROOT / value.expanduser()  # wherever a process works; an absolute path stays what it is
 
     @field_validator("retry_delays_ms", mode="before")
     @classmethod
@@ -195,6 +214,10 @@ class Settings(BaseSettings):
                 f"the API would listen on {self.api_host} with the development secret: "
                 f"set {variable} (32 characters or more) or {variable}_FILE"
             )
+
+    def trusts_user_id(self) -> bool:
+        """Whether a header may say who asks: where everybody who gets here could sign a token as well."""
+        return self.trust_user_id and self.api_host in LOOPBACK and self.signing_secret() == DEVELOPMENT_SECRET
 
     def callback_url(self) -> str:
         """Where workers reach the API."""

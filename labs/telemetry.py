@@ -22,9 +22,13 @@ HTTP_SECONDS = Histogram(
 )
 MODEL_SECONDS = Histogram("lab_model_call_seconds", "Duration of model calls.", ("outcome",), buckets=_BUCKETS)
 JOB_SECONDS = Histogram("lab_job_seconds", "From the request to the result.", ("system", "status"), buckets=_BUCKETS)
+EVENT_SECONDS = Histogram("lab_event_seconds", "From an event to its effect.", ("queue",), buckets=_BUCKETS)
 PDF_SECONDS = Histogram("lab_pdf_seconds", "Duration of typesetting.", ("outcome",), buckets=_BUCKETS)
 ENHANCEMENTS = Counter("lab_enhancements_total", "Where a resume's description came from.", ("source",))
 DELIVERIES = Counter("lab_deliveries_total", "What became of deliveries, and connects.", ("queue", "outcome"))
+PUBLISHED = Counter(
+    "lab_client_published_total", "What became of messages that RabbitMQClient published.", ("exchange", "outcome")
+)
 RELAYED = Counter("lab_relay_published_total", "Outbox messages confirmed by the broker.")
 RELAY_FAILED = Counter("lab_relay_failed_total", "Outbox messages that have to be published again.")
 RECONCILED = Counter("lab_reconciled_total", "Messages published again because their effect was missing.")

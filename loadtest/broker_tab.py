@@ -13,8 +13,9 @@ import numpy as np
 from flask import Blueprint, Response, jsonify, request, send_file
 from locust.web import WebUI
 
-from loadtest.board import Board, Standing, together
+from loadtest.board import Board
 from loadtest.engine.histogram import Histogram
+from loadtest.standing import Standing, together
 
 _PAGE = Path(__file__).with_name("broker_tab.html")
 _SCRIPT = Path(__file__).with_name("broker_tab.js")

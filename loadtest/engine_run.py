@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from loadtest.board import Part
 from loadtest.engine.histogram import Histogram
 from loadtest.engine.plan import Plan
+from loadtest.part import Part
 from loadtest.stats import Row
 
 if TYPE_CHECKING:

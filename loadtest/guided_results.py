@@ -13,7 +13,6 @@ from rich.table import Table
 
 from labs.display.chart import Chart, figure, finished
 from labs.display.palette import BLUE, FAINT, GREY, VERMILION
-from loadtest.board import Standing
 from loadtest.engine.verdict import NAMES
 from loadtest.place import Place
 from loadtest.results import Pending
@@ -21,6 +20,7 @@ from loadtest.results.frames import latency_frame
 from loadtest.results.manifest import machine, versions
 from loadtest.results.plots import plot_latencies
 from loadtest.results.words import shown_ms
+from loadtest.standing import Standing
 
 
 @dataclass(frozen=True)

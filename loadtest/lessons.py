@@ -1,12 +1,12 @@
-"""Loads for a notebook: in its own virtual host, with results in a folder that goes when the notebook does."""
+"""Loads for a notebook: in its own virtual host and its own folder, both of which go when the notebook does."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,8 @@ import pandas as pd
 from labs.broker import VirtualHost
 from labs.errors import LabError
 from loadtest.engine.plan import Plan
-from loadtest.engine.run import Result, Watch, execute
+from loadtest.engine.result import Result
+from loadtest.engine.run import Watch, execute
 from loadtest.place import Place
 from loadtest.results import Pending, Run, load, recorded
 from loadtest.sampling import BrokerWatch
@@ -69,14 +70,17 @@ class Bench:
 
     Args:
         vhost: all queues are made in it, and removed after each run.
+        folder: everything is written below it, the books of runs that go on too: whoever owns it removes what a
+            kernel leaves that is killed.
     """
 
-    def __init__(self, vhost: VirtualHost) -> None:
+    def __init__(self, vhost: VirtualHost, folder: Path) -> None:
         self._vhost = vhost
-        self._folder = tempfile.TemporaryDirectory(prefix="loads-")
+        self._folder = folder / "loads"
+        self._folder.mkdir(exist_ok=True)
         #: By the name of a run: every message that was sent, see `sent_frame`.
         self.sent: dict[str, pd.DataFrame] = {}
-        self._results = Path(self._folder.name) / "results"
+        self._results = self._folder / "results"
         overview = vhost.management.overview()
         self._place = Place(
             url=vhost.amqp_url,
@@ -94,7 +98,7 @@ class Bench:
             RunFailed, PlanError: see `loadtest.engine.run.execute`.
         """
         with BrokerWatch(self._place.management, self._place.virtual_host) as broker:
-            result = execute(plan, self._place.url, watch=watch)
+            result = execute(plan, self._place.url, watch=watch, scratch=self._folder)
         self.sent[name] = sent_frame(result)
         with Pending(self._results, name) as pending:
             pending.add(recorded(result, name=name, place=self._place, broker=broker.samples))
@@ -126,16 +130,17 @@ class Bench:
 
     def close(self) -> None:
         """Remove all results."""
-        self._folder.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _output(self, module: str, *arguments: str, succeeds_with: tuple[int, ...]) -> str:
         # A kernel asks all that it starts for colours; a notebook keeps text.
         environment = {name: value for name, value in os.environ.items() if name not in _COLOURS}
+        environment["TMPDIR"] = str(self._folder)
         environment["LAB_AMQP_URL"] = self._vhost.amqp_url
         environment["LAB_MANAGEMENT_URL"] = self._vhost.broker.management_url
         done = subprocess.run(
             [sys.executable, "-m", module, *arguments],
-            cwd=self._folder.name,
+            cwd=self._folder,
             env=environment,
             capture_output=True,
             text=True,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from loadtest.engine.run import Result
+from loadtest.engine.result import Result
 
 #: The broker's figures are snapshots, a second old or five: so much apart is no disagreement.
 _SHARE = 0.35

@@ -14,7 +14,8 @@ from typing import Any
 from loadtest.engine.child import facts_of, hear, tell, told_to_stop
 from loadtest.engine.histogram import Histogram
 from loadtest.engine.plan import Plan, PlanError
-from loadtest.engine.run import Result, Sample, execute
+from loadtest.engine.result import Result, Sample
+from loadtest.engine.run import execute
 from loadtest.engine.workers import RunFailed
 
 

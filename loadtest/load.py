@@ -23,9 +23,10 @@ from labs.errors import LabError
 from labs.processes import wait_until
 from labs.settings import load_settings
 from loadtest import arguments
-from loadtest.board import Board, as_plain
+from loadtest.board import Board
 from loadtest.engine.plan import PlanError
 from loadtest.scenario import Scenario, ScenarioFailed, loads
+from loadtest.standing import as_plain
 
 logger = logging.getLogger("loadtest")
 

@@ -11,7 +11,8 @@ from labs.broker import Broker, Management, check, redacted, resolve, virtual_ho
 from labs.errors import BrokerError, BrokerRefused
 from labs.processes import Progress, quiet
 from labs.settings import Settings
-from loadtest.engine.wire import Link, LinkError
+from loadtest.engine.errors import LinkError
+from loadtest.engine.wire import Link
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class BrokerSample:
     Args:
         at_s: of `time.monotonic`.
         cpu_cores: cores that the broker used since the last sample; None unless it runs on this machine.
+        idle_cores: of the machine, cores that nobody used since the last sample; None unless the broker runs on it.
         run_queue: Erlang processes that wait for a core.
         queues: of the virtual host.
     """
@@ -43,6 +44,7 @@ class BrokerSample:
     run_queue: int
     file_descriptors: int
     cpu_cores: float | None
+    idle_cores: float | None
     queues: tuple[Queue, ...]
 
 
@@ -86,6 +88,7 @@ class BrokerWatch:
         nodes, queues = management.nodes(), management.queues(self._virtual_host)
         if self._cpu is None:
             self._cpu = _Cpu(management.address, nodes)
+        used, idle = self._cpu.used_and_idle()
         return BrokerSample(
             at_s=time.monotonic(),
             memory_bytes=sum(node.mem_used for node in nodes),
@@ -95,7 +98,8 @@ class BrokerWatch:
             erlang_processes=sum(node.proc_used for node in nodes),
             run_queue=sum(node.run_queue for node in nodes),
             file_descriptors=sum(node.fd_used for node in nodes),
-            cpu_cores=self._cpu.used(),
+            cpu_cores=used,
+            idle_cores=idle,
             queues=tuple(queues),
         )
 
@@ -107,16 +111,18 @@ class _Cpu:
         is_here = urlsplit(address).hostname in _LOOPBACK
         found = [_beam(node.os_pid) for node in nodes if node.os_pid is not None] if is_here else []
         self._processes = [process for process in found if process is not None]
-        self._last = (time.monotonic(), self._seconds())
+        self._last = self._now()
 
-    def used(self) -> float | None:
-        """Cores used since the last call; None if it can't be known."""
+    def used_and_idle(self) -> tuple[float, float] | tuple[None, None]:
+        """Cores that they used since the last call, and cores that nobody used; None if it can't be known."""
         if not self._processes:
-            return None
-        before_s, before = self._last
-        self._last = (time.monotonic(), self._seconds())
-        length_s = self._last[0] - before_s
-        return max(0.0, self._last[1] - before) / length_s if length_s > 0.1 else None
+            return None, None
+        before, self._last = self._last, self._now()
+        length_s, used_s, idle_s = (now - then for now, then in zip(self._last, before, strict=True))
+        return (max(0.0, used_s) / length_s, max(0.0, idle_s) / length_s) if length_s > 0.1 else (None, None)
+
+    def _now(self) -> tuple[float, float, float]:
+        return time.monotonic(), self._seconds(), psutil.cpu_times().idle
 
     def _seconds(self) -> float:
         total = 0.0

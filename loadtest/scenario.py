@@ -20,9 +20,9 @@ from pika.exceptions import AMQPError
 from labs.processes import wait_until
 from loadtest import arguments
 from loadtest.amqp import connect, words
-from loadtest.board import Part
 from loadtest.engine.plan import Plan
 from loadtest.pacing import Pace
+from loadtest.part import Part
 from loadtest.stats import Row
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import hypothesis
 import psycopg
 import pytest
+import structlog
 from psycopg import conninfo, sql
 
 from labs.broker import Broker, VirtualHost, find_package, install_package, resolve, virtual_host
@@ -26,6 +27,13 @@ hypothesis.settings.register_profile(
     "lab", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("lab")
+
+
+@pytest.fixture(autouse=True)
+def default_logs() -> Iterator[None]:
+    """Logs are for the whole process: what a test makes of them, its notebook's silence for one, ends with it."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,13 @@ class Proxy:
         """What the server sends waits here."""
         self._to_client.clear()
 
+    def strand(self) -> asyncio.Event:
+        """What the server sends on the connections of now waits until the event is set; later ones are served."""
+        gate, self._to_client = self._to_client, asyncio.Event()
+        gate.clear()
+        self._to_client.set()
+        return gate
+
     def release(self) -> None:
         self._to_server.set()
         self._to_client.set()

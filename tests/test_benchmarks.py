@@ -50,10 +50,12 @@ def test_a_median_is_of_what_was_measured_and_what_was_not_is_neither_reached_no
 
 def test_a_page_shows_how_it_was_measured_and_each_run(tmp_path: Path) -> None:
     runs = {"one": [[Figure("speed", value, "jobs/s", at_most=5)] for value in (3.0, 1.0, NOT_MEASURED)]}
-    document(tmp_path / "page.md", runs, {"one": "By hand."}, on={"cores": "2"})
+    document(tmp_path / "page.md", runs, {"one": "By hand."}, on={"cores": "2"}, command="python -m it --runs 3")
     page = (tmp_path / "page.md").read_text()
     assert "By hand." in page
-    assert "| speed | 2.00 jobs/s | <= 5 | ok | 3.00, 1.00, not measured |" in page
+    assert "    python -m it --runs 3\n" in page
+    assert "Measured on: cores 2." in page
+    assert "| speed | 2.00 jobs/s | 1.00 to 3.00 | <= 5 | ok | 3.00, 1.00, not measured |" in page
 
 
 def test_ours_is_held_against_the_fastest_peer_of_the_round() -> None:
@@ -70,7 +72,7 @@ def test_peers_that_can_not_be_installed_are_told_of_in_one_line(
 ) -> None:
     (tmp_path / "requirements.txt").write_text("celery==5.7.0\n")
     monkeypatch.setattr(environment, "REQUIREMENTS", tmp_path / "requirements.txt")
-    monkeypatch.setattr(environment, "load_settings", lambda: Settings(home=tmp_path))
+    monkeypatch.setattr(environment, "load_settings", lambda: Settings.model_construct(home=tmp_path))
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("UV_OFFLINE", "1")
     with pytest.raises(environment.PeersMissing, match="can't be installed") as failed:

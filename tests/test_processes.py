@@ -7,13 +7,25 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
 import pytest
 
 from labs import processes
-from labs.processes import end, file_lock, find, free_ports, port_is_free, search, spawn, tail, wait_until
+from labs.processes import (
+    end,
+    file_lock,
+    find,
+    free_ports,
+    in_background,
+    port_is_free,
+    search,
+    spawn,
+    tail,
+    wait_until,
+)
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(300)"]
 
@@ -115,3 +127,15 @@ def test_ports_are_free_repeatable_and_out_of_the_range_of_outgoing_connections(
         assert not port_is_free(ports[0])
         assert ports[0] not in free_ports(4, seed=checkout)
     assert port_is_free(ports[0])
+
+
+def test_what_runs_in_the_background_ends_with_its_block() -> None:
+    looks: list[int] = []
+
+    def look(stop: threading.Event) -> None:
+        while not stop.wait(0.01):
+            looks.append(1)
+
+    with in_background(look, name="looking"):
+        assert wait_until(lambda: len(looks) > 2, timeout_s=30)
+    assert "looking" not in {thread.name for thread in threading.enumerate()}

@@ -8,7 +8,9 @@ import sys
 
 import pytest
 
+from benchmarks.__main__ import MEASUREMENTS
 from labs.settings import ROOT, Settings, variable_of
+from tests.openapi import operations
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -31,6 +33,11 @@ def test_every_command_exists(command: str) -> None:
     assert "Example" in result.stdout
 
 
+def test_every_benchmark_is_named() -> None:
+    rows = re.findall(r"^\| (`[a-z-]+`(?:, `[a-z-]+`)*) \|", README.partition("python -m benchmarks")[2], re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"[a-z-]+", row)} == set(MEASUREMENTS)
+
+
 def test_every_setting_exists() -> None:
     known = {variable_of(name) for name in Settings.model_fields}
     named = set(re.findall(r"\b(?:LAB|OPENAI)_[A-Z_]+\b", README))
@@ -45,9 +52,6 @@ def test_every_linked_file_exists() -> None:
 
 
 def test_every_route_exists() -> None:
-    from labs.systems.cover_letters import routes
-
-    source = (ROOT / "labs/systems/cover_letters/routes.py").read_text(encoding="utf-8")
-    for route in re.findall(r"`(?:GET|POST) /api/cover-letter([^`]*)`", README):
-        assert f'"{route}"' in source, route
-    assert routes.PREFIX == "/api/cover-letter"
+    named = set(re.findall(r"`(GET|POST|PUT) (/api/[^`]*)`", README))
+    assert named
+    assert named <= operations()

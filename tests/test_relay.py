@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 
 import pytest
 
 from labs.broker import VirtualHost
+from labs.errors import DatabaseUnavailable
 from labs.messaging.publisher import Publisher
 from labs.messaging.topology import Binding, Exchange, Queue, Topology, declare
 from labs.relay import Relay
@@ -38,7 +39,13 @@ class Post:
 
     async def fill(self, jobs: int) -> list[str]:
         """So many jobs; returns the ids of their messages."""
-        await asyncio.gather(*(create(jobs_of(self.database)) for _ in range(jobs)))
+        at_once = asyncio.Semaphore(5)  # more would only wait for a connection
+
+        async def one() -> None:
+            async with at_once:
+                await create(jobs_of(self.database))
+
+        await asyncio.gather(*(one() for _ in range(jobs)))
         return [row["id"] for row in await rows(self.database, "SELECT message_id::text AS id FROM outbox")]
 
     async def unpublished(self) -> int:
@@ -48,9 +55,11 @@ class Post:
         return await self.unpublished() == 0
 
     @contextlib.asynccontextmanager
-    async def relay(self, **options: float) -> AsyncIterator[tuple[Relay, Publisher]]:
+    async def relay(
+        self, *sweeps: Callable[[], Awaitable[None]], **options: float
+    ) -> AsyncIterator[tuple[Relay, Publisher]]:
         """A relay with a publisher of its own, not yet running."""
-        knobs = {"batch": 50, "lease_s": 15.0, "reconcile_after_s": 3600.0, "timeout_s": 5.0} | options
+        knobs = {"batch": 50, "lease_s": 15.0, "reconcile_after_s": 3600.0, "timeout_s": 60.0} | options
         prepare = lambda channel: declare(channel, self.topology)  # noqa: E731
         publisher = Publisher(self.broker.url, name="relay", prepare=prepare, timeout_s=knobs["timeout_s"])
         listener = Listener(self.url, OUTBOX_HINT)
@@ -63,13 +72,14 @@ class Post:
                 batch=int(knobs["batch"]),
                 lease_s=knobs["lease_s"],
                 reconcile_after_s=knobs["reconcile_after_s"],
+                sweeps=sweeps,
             )
             yield relay, publisher
 
     @contextlib.asynccontextmanager
-    async def running(self, **options: float) -> AsyncIterator[Publisher]:
+    async def running(self, *sweeps: Callable[[], Awaitable[None]], **options: float) -> AsyncIterator[Publisher]:
         """A relay that runs for the length of the block."""
-        async with self.relay(**options) as (relay, publisher):
+        async with self.relay(*sweeps, **options) as (relay, publisher):
             task = asyncio.create_task(relay.run())
             try:
                 yield publisher
@@ -288,3 +298,21 @@ async def test_what_vanished_after_its_confirm_is_published_again(post: Post) ->
         await eventually(lambda: _filled(post.bench, 1))
         assert set(await post.arrived()) == {ids[0]}
         assert await count(post.database, "outbox", "settled_at IS NOT NULL") == 2
+
+
+async def test_all_sweeps_are_run_though_one_finds_no_database(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labs.relay._SWEEP_EVERY_S", 0.05)
+    swept = Counter[str]()
+
+    async def fails() -> None:
+        swept["fails"] += 1
+        raise DatabaseUnavailable("away")
+
+    async def works() -> None:
+        swept["works"] += 1
+
+    async with post.running(fails, works):
+        await eventually(lambda: min(swept["fails"], swept["works"]) >= 2)
+        # The relay goes on meanwhile.
+        await post.fill(1)
+        await eventually(post.done)

@@ -48,6 +48,12 @@ def number(body: BaseModel) -> int:
     return body.n
 
 
+async def tell(url: str, routing_key: str, body: bytes, properties: BasicProperties, *, exchange: str = "") -> None:
+    """Publish as a stranger would; confirmed, else it may be lost when the connection closes."""
+    async with Publisher(url, name="a stranger") as stranger:
+        await stranger.publish_raw(body, properties, exchange=exchange, routing_key=routing_key)
+
+
 @dataclass(frozen=True)
 class Workbench:
     """A work queue with its retry and dead-letter queues."""
@@ -67,6 +73,7 @@ class Workbench:
     def publisher(self, *, url: str | None = None, **options: Any) -> Publisher:
         """A publisher that declares the topology."""
         options.setdefault("name", f"{self.queue} publisher")
+        options.setdefault("timeout_s", 60.0)
         return Publisher(url or self.url, prepare=lambda channel: declare(channel, self.topology), **options)
 
     def consumer(
@@ -160,14 +167,19 @@ class Workbench:
 
     async def force_close(self, title: str) -> None:
         """Close the client's connection of that name through the management API."""
+        await force_close(self.vhost, title)
 
-        def close() -> bool:
-            named = [c for c in self.vhost.management.connections(self.vhost.name) if c.title == title]
-            for connection in named:
-                self.vhost.management.close_connection(connection.name)
-            return bool(named)
 
-        await eventually(lambda: asyncio.to_thread(close))
+async def force_close(vhost: VirtualHost, title: str) -> None:
+    """Close connections through the management API, once there is one of that title."""
+
+    def close() -> bool:
+        named = [each for each in vhost.management.connections(vhost.name) if each.title == title]
+        for connection in named:
+            vhost.management.close_connection(connection.name)
+        return bool(named)
+
+    await eventually(lambda: asyncio.to_thread(close))
 
 
 @contextlib.asynccontextmanager

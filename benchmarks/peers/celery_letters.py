@@ -14,7 +14,8 @@ import httpx2
 import openai
 from celery import Celery
 from kombu import Queue
-from psycopg.rows import dict_row
+from psycopg import Connection
+from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
@@ -48,7 +49,13 @@ app.conf.update(
     broker_transport_options={"confirm_publish": True},
 )
 statements = Statements(TABLE)
-pool = ConnectionPool(_DATABASE_URL, max_size=10, open=False, kwargs={"autocommit": True, "row_factory": dict_row})
+pool = ConnectionPool(
+    _DATABASE_URL,
+    connection_class=Connection[DictRow],
+    max_size=10,
+    open=False,
+    kwargs={"autocommit": True, "row_factory": dict_row},
+)
 model = openai.OpenAI(api_key="stub", base_url=f"{_MODEL_URL}/v1", max_retries=0)
 
 

@@ -1,5 +1,6 @@
 """Getting a RabbitMQ, asking it, and having a virtual host of one's own on it."""
 
+from labs.broker.cluster import Cluster
 from labs.broker.compose import Compose
 from labs.broker.depth import Depth, check, depth, depths, redacted
 from labs.broker.install import install
@@ -25,6 +26,7 @@ __all__ = [
     "Binding",
     "Broker",
     "Channel",
+    "Cluster",
     "ClusterNode",
     "Compose",
     "Connection",

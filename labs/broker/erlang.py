@@ -49,8 +49,13 @@ def end(pid: int, *, log: Path, grace_s: float) -> None:
 
 def end_port_mapper(port: int) -> None:
     """End the epmd of this port: the node has started it, and leaves it behind."""
-    for pid in processes.named("epmd", environment=("ERL_EPMD_PORT", str(port))):
+    for pid in port_mappers(port):
         processes.end(pid, grace_s=5.0)
+
+
+def port_mappers(port: int) -> list[int]:
+    """The processes that are the epmd of this port: one, or none."""
+    return processes.named("epmd", environment=("ERL_EPMD_PORT", str(port)))
 
 
 def speaks_amqp(port: int) -> bool:

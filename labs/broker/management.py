@@ -27,6 +27,7 @@ from labs.broker.management_types import (
 )
 from labs.errors import BrokerRefused, BrokerUnavailable, ManagementError
 from labs.processes import wait_until
+from labs.tls import tls_for
 
 T = TypeVar("T")
 
@@ -59,6 +60,7 @@ class Management:
             base_url=self.address + parts.path.rstrip("/"),
             auth=(self.user, unquote(parts.password or "guest")),
             timeout=timeout_s,
+            verify=tls_for(self.address),
             trust_env=False,  # a proxy of the user's must not be asked for a broker on loopback
         )
 
@@ -192,6 +194,15 @@ class Management:
         """What a user may configure, write and read in a virtual host, as regular expressions; `^$` is nothing."""
         content = {"configure": configure, "write": write, "read": read}
         self._call("PUT", "permissions", vhost, user, content=content)
+
+    def set_policy(self, vhost: str, name: str, *, pattern: str, definition: Mapping[str, object]) -> None:
+        """Set keys like `max-length` for all queues whose name matches; it counts after a moment."""
+        content = {"pattern": pattern, "definition": dict(definition), "apply-to": "queues"}
+        self._call("PUT", "policies", vhost, name, content=content)
+
+    def delete_policy(self, vhost: str, name: str) -> None:
+        """Take a policy back; harmless if there is none."""
+        self._call("DELETE", "policies", vhost, name, absent_ok=True)
 
     def _get(self, kind: type[T], *path: str) -> T:
         return self._parse(kind, self._call("GET", *path))

@@ -7,14 +7,14 @@ import hashlib
 import os
 import re
 import signal
-import time
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from labs import processes
 from labs.broker import erlang, node_files
 from labs.broker.management import Management
-from labs.broker.node_files import PASSWORD, USER, NodeState, Ports
+from labs.broker.node_files import PASSWORD, USER, NodeState, Ports, Shared
 from labs.broker.package import Package, find_package
 from labs.errors import BrokerError, BrokerNotFound, BrokerUnavailable
 from labs.processes import FoundProcess, Progress, quiet
@@ -23,9 +23,20 @@ from labs.processes import FoundProcess, Progress, quiet
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 30.0
 DEAF_TIMEOUT_S = 3.0
-#: One in twenty queues was gone when the node was killed within a second of their declaration (seen with 3.10).
-SETTLE_S = 3.0
+CONTROL_TIMEOUT_S = 30.0
+#: All tables, while clients declare and publish: it waits for the disk.
+SETTLE_TIMEOUT_S = 120.0
 
+#: What a node has in memory alone for some seconds: the log of Mnesia (it knows virtual hosts, users, queues, bindings;
+#: since 4.3 Khepri does, which syncs), and tables of Ra, which knows the quorum queues. One in twenty queues was gone
+#: when a node was killed within a second of their declaration, once a virtual host after three (seen with 3.10).
+TO_DISK = """
+case mnesia:system_info(is_running) of yes -> ok = mnesia:sync_log(), dumped = mnesia:dump_log(); no -> ok end,
+lists:foreach(fun(Table) -> ok = dets:sync(Table) end, dets:all()).
+"""
+
+#: Each with other ports.
+_TRIES = 4
 #: How Erlang and RabbitMQ say it, of the node's own ports and of its port mapper's.
 _PORT_TAKEN = re.compile("eaddrinuse|port_already_used|address already in use", re.IGNORECASE)
 
@@ -33,15 +44,18 @@ _PORT_TAKEN = re.compile("eaddrinuse|port_already_used|address already in use", 
 class Node:
     """The node that lives in `home`, run by `package` or the RabbitMQ that is installed.
 
+    With `shared` it is one of several; who makes them ends their port mapper.
+
     Any process may hold such an object: all see the same node.
 
     The node outlives the process that started it. Ports, name, data and logs stay over `stop`, `kill` and crashes,
     so clients find it again where it was; a port that somebody else has taken meanwhile is replaced, and said.
     """
 
-    def __init__(self, home: Path, *, package: Package | None = None) -> None:
+    def __init__(self, home: Path, *, package: Package | None = None, shared: Shared | None = None) -> None:
         self.home = Path(home).absolute()
         self._package = package
+        self._shared = shared
         self._state_file = self.home / "node.json"
         self._digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
         #: Names this folder on the command line of its Erlang process.
@@ -78,6 +92,10 @@ class Node:
         """RabbitMQ's log; `console.log` beside it has what precedes it."""
         return self.home / "log" / "node.log"
 
+    def read_log(self) -> str:
+        """All that RabbitMQ has written into its log."""
+        return self.log.read_text(errors="replace")
+
     def is_running(self) -> bool:
         """Whether it runs and answers."""
         return self._process() is not None and self._answers()
@@ -100,7 +118,7 @@ class Node:
             self._recover_or_start(package, progress)
 
     def stop(self) -> None:
-        """Stop it cleanly, and its port mapper with it; nothing is left running. No error if it doesn't run."""
+        """Stop it cleanly, and its port mapper with it, if that is its own. No error if it doesn't run."""
         with self._exclusive():
             # A node that is still starting doesn't hear SIGTERM, and nobody should wait long to interrupt a start.
             self._end_all(grace_s=STOP_TIMEOUT_S if self._answers() else DEAF_TIMEOUT_S)
@@ -108,17 +126,47 @@ class Node:
     def kill(self) -> None:
         """SIGKILL the Erlang process, as a crash would; returns when it is gone. For failure tests.
 
-        Confirmed messages survive in durable queues. Queues themselves survive if they are a few seconds old: RabbitMQ
-        before 4.3 brings its lists of them to disk a moment after a change; see `settle`. (A quorum queue that is
-        missing in its list stays without leader.)
+        Confirmed messages survive in durable queues. Queues and virtual hosts themselves survive if they are older than
+        the last `settle`, or some seconds old: RabbitMQ before 4.3 brings its lists of them to disk a moment after a
+        change. (A quorum queue that is missing in its list stays without leader.)
         """
         found = self._process()
         if found is not None:
             processes.end(found.pid, grace_s=STOP_TIMEOUT_S, signals=[signal.SIGKILL])
 
     def settle(self) -> None:
-        """Wait until queues that were declared before now survive a `kill`: three seconds, since nothing tells when."""
-        time.sleep(SETTLE_S)
+        """Bring to disk what was declared before now, so that it survives a `kill`; takes about a second.
+
+        Raises:
+            BrokerError: the node doesn't run, or doesn't do it.
+        """
+        self.control("eval", TO_DISK, timeout_s=SETTLE_TIMEOUT_S)
+
+    def control(self, *arguments: str, timeout_s: float = CONTROL_TIMEOUT_S) -> str:
+        """Run RabbitMQ's own `rabbitmqctl` against this node, and return what it prints; takes about a second.
+
+        Raises:
+            BrokerNotFound: no RabbitMQ is installed.
+            BrokerUnavailable: the command failed or took longer than `timeout_s`; the message has what it printed.
+        """
+        package = self._package or find_package()
+        if package is None:
+            raise BrokerNotFound("no rabbitmq-server is installed here, and so no rabbitmqctl")
+        script = package.script.with_name("rabbitmqctl")
+        try:
+            return subprocess.run(
+                [script, "--quiet", *arguments],
+                env=node_files.environment(self.home, self._known(), package.script),
+                check=True,
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+            ).stdout
+        except subprocess.CalledProcessError as error:
+            printed = " ".join((error.stderr or error.stdout).split())
+            raise BrokerUnavailable(f"rabbitmqctl {arguments[0]}: {printed}") from error
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise BrokerUnavailable(f"rabbitmqctl {arguments[0]}: {error}") from error
 
     def _recover_or_start(self, package: Package, progress: Progress) -> None:
         found = processes.search(marker=self._marker)
@@ -130,13 +178,13 @@ class Node:
                 return
             progress("The RabbitMQ that was left here doesn't answer; replacing it")
         self._end_all(grace_s=5.0)
-        for _ in range(2):
-            state = self._prepare(progress)
+        for number in range(_TRIES):
+            state = self._prepare(progress, afresh=number)
             progress(f"Starting RabbitMQ {package.version or ''} on 127.0.0.1:{state.ports.amqp}")
             if self._launch(package, state):
                 return
             if not _PORT_TAKEN.search(self._console()):
-                break  # only a port taken between our look and its start is worth a second try
+                break  # only a port taken between our look and its start is worth another try
         raise BrokerUnavailable(self._post_mortem())
 
     def _launch(self, package: Package, state: NodeState) -> bool:
@@ -148,22 +196,26 @@ class Node:
         self._remember(state, pid)
         return True
 
-    def _prepare(self, progress: Progress) -> NodeState:
+    def _prepare(self, progress: Progress, *, afresh: int) -> NodeState:
+        """Ports and files; the ports of before, unless a start has just failed: who took one may do it again."""
         old = self._state()
-        ports = self._choose_ports(old.ports if old else None)
+        ports = self._choose_ports(old.ports if old and not afresh else None, afresh=afresh)
         if old is not None and ports != old.ports:
             progress(f"Another program has taken a port of the private RabbitMQ; it moves to {ports.amqp}")
         state = NodeState(name=old.name if old else f"lab-{self._digest}@localhost", ports=ports)
-        node_files.write_files(self.home, ports)
+        node_files.write_files(self.home, ports, cookie=self._shared.cookie if self._shared else None)
         (self.home / "log" / "console.log").write_text("")
         node_files.write_state(self._state_file, state)
         return state
 
-    def _choose_ports(self, old: Ports | None) -> Ports:
+    def _choose_ports(self, old: Ports | None, *, afresh: int) -> Ports:
         names = list(Ports.model_fields)
         kept = {name: port for name, port in (old.model_dump() if old else {}).items() if processes.port_is_free(port)}
+        if self._shared:
+            kept["epmd"] = self._shared.epmd
         # Our own ports are free as well while we are down: they must not be dealt out twice.
-        fresh = (port for port in processes.free_ports(2 * len(names), seed=self._marker) if port not in kept.values())
+        seed = f"{self._marker}, try {afresh}" if afresh else self._marker
+        fresh = (port for port in processes.free_ports(2 * len(names), seed=seed) if port not in kept.values())
         return Ports.model_validate({name: kept.get(name) or next(fresh) for name in names})
 
     def _wait_until_up(self, pid: int, *, timeout_s: float) -> bool:
@@ -200,7 +252,7 @@ class Node:
             if found is not None:
                 erlang.end(found.pid, log=self.log, grace_s=grace_s)
             state = self._state()
-            if state is not None:
+            if state is not None and self._shared is None:
                 erlang.end_port_mapper(state.ports.epmd)
             erlang.remove_alias(self.home, marker=self._marker)
         except PermissionError as error:

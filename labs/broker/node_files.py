@@ -27,6 +27,15 @@ class Ports(BaseModel):
     epmd: int
 
 
+class Shared(BaseModel):
+    """What the nodes of one cluster have in common: the cookie that lets them talk, and the port of their mapper."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cookie: str
+    epmd: int
+
+
 class NodeState(BaseModel):
     """What is remembered between starts; the ports and the name stay, so clients and data find their way back."""
 
@@ -53,8 +62,8 @@ def write_state(path: Path, state: NodeState) -> None:
     draft.replace(path)
 
 
-def write_files(folder: Path, ports: Ports) -> None:
-    """Write configuration, plugins and cookie afresh; data and logs are left alone."""
+def write_files(folder: Path, ports: Ports, *, cookie: str | None = None) -> None:
+    """Write configuration, plugins and cookie afresh; data and logs are left alone. One's own cookie is kept."""
     for name in ("data", "log", "conf.d"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "rabbitmq.conf").write_text(configuration(ports))
@@ -62,7 +71,7 @@ def write_files(folder: Path, ports: Ports) -> None:
     (folder / "advanced.config").write_text(_ADVANCED)
     (folder / "rabbitmq-env.conf").write_text("")
     (folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
-    _write_cookie(folder / ".erlang.cookie")
+    _write_cookie(folder / ".erlang.cookie", cookie)
 
 
 def configuration(ports: Ports) -> str:
@@ -135,9 +144,9 @@ def environment(folder: Path, state: NodeState, script: Path) -> dict[str, str]:
     }
 
 
-def _write_cookie(path: Path) -> None:
+def _write_cookie(path: Path, cookie: str | None) -> None:
     # Erlang refuses a cookie that others may read, and an empty one.
-    if not path.is_file() or len(path.read_bytes().strip()) < 16:
+    if cookie or not path.is_file() or len(path.read_bytes().strip()) < 16:
         path.unlink(missing_ok=True)
-        path.write_text(secrets.token_hex(20))
+        path.write_text(cookie or secrets.token_hex(20))
     path.chmod(0o400)

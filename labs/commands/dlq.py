@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -19,7 +20,7 @@ from labs.messaging.publisher import Publisher
 from labs.messaging.topology import dead_letter_queue
 from labs.service.runtime import broker_address
 from labs.settings import get_settings
-from labs.systems.registry import work_queues
+from labs.systems.registry import dead_letter_queues
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: list, show, and send back.")
 
@@ -27,6 +28,18 @@ _SHOWN_BODY_BYTES = 2000
 
 QueueName = Annotated[str, typer.Argument(help="A work queue, or its dead-letter queue.")]
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """A dead-letter queue, and of which work queue its letters are meant, if several share it."""
+
+    name: str
+    source: str | None = None
+
+    def holds(self, letter: DeadLetter) -> bool:
+        return self.source is None or letter.source == self.source
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for scripts.")]
 
@@ -42,8 +55,9 @@ def list_(
     Example: python -m labs dlq list cover-letter.generate
     """
     url = _broker()
-    names = [_name(queue)] if queue else [dead_letter_queue(name) for name in work_queues()]
-    letters = [letter for name in names for letter in _asked(url, _browse(url, name, limit, required=bool(queue)))]
+    all_of_them = dict.fromkeys(dead_letter_queues(get_settings()).values())
+    chosen = [_chosen(queue)] if queue else [_Chosen(name) for name in all_of_them]
+    letters = [letter for each in chosen for letter in _asked(url, _browse(url, each, limit, required=bool(queue)))]
     if as_json:
         shared.out.print_json(json.dumps([_facts(letter) for letter in letters], default=str))
         return
@@ -52,7 +66,7 @@ def list_(
     for letter in letters:
         died_at = f"{letter.died_at:%Y-%m-%d %H:%M:%S}" if letter.died_at else ""
         table.add_row(
-            letter.queue,
+            letter.source,
             letter.message_id or "(none)",
             letter.type or "(none)",
             str(letter.attempts),
@@ -74,9 +88,14 @@ def show(
     Example: python -m labs dlq show cover-letter.generate 5d0c2c3e-...
     """
     url = _broker()
-    letters = _asked(url, browse(url, _name(queue), match=lambda letter: letter.message_id == message_id))
+    chosen = _chosen(queue)
+
+    def match(letter: DeadLetter) -> bool:
+        return letter.message_id == message_id and chosen.holds(letter)
+
+    letters = _asked(url, browse(url, chosen.name, match=match))
     if not letters:
-        raise shared.fail(f"{_name(queue)} holds no message {message_id}: see `python -m labs dlq list`")
+        raise shared.fail(f"{chosen.name} holds no message {message_id}: see `python -m labs dlq list`")
     facts = {**_facts(letters[0]), "body": letters[0].body[:_SHOWN_BODY_BYTES].decode(errors="replace")}
     if as_json:
         shared.out.print_json(json.dumps(facts, default=str))
@@ -94,23 +113,25 @@ def redrive_(
     limit: Annotated[int | None, typer.Option(min=1, help="How many at most.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only show what would be done.")] = False,
 ) -> None:
-    """Send dead letters back to the queues they came from. Mend the cause first.
+    """Send dead letters back, each to the one queue that it failed in. Mend the cause first.
 
     Example: python -m labs dlq redrive cover-letter.generate --reason ModelFailed --yes
     """
 
+    chosen = _chosen(queue)
+
     def match(letter: DeadLetter) -> bool:
         wanted = message_id is None or letter.message_id == message_id
-        return wanted and (reason is None or reason in letter.reason)
+        return wanted and chosen.holds(letter) and (reason is None or reason in letter.reason)
 
     url = _broker()
-    done = _asked(url, _redrive(url, _name(queue), match, limit, act=yes))
+    done = _asked(url, _redrive(url, chosen.name, match, limit, act=yes))
     for letter in done.matched:
         shared.out.print(
             f"{letter.message_id or '(none)'}  to {letter.source}  {letter.reason}", markup=False, soft_wrap=True
         )
     verb = "sent back" if yes else "would be sent back (dry run: add --yes to do it)"
-    shared.out.print(f"{len(done.matched)} {verb}, {done.left} left in {_name(queue)}")
+    shared.out.print(f"{len(done.matched)} {verb}, {done.left} left in {chosen.name}")
     if message_id is not None and not done.matched:
         raise typer.Exit(shared.FAILED)
 
@@ -132,9 +153,9 @@ async def _redrive(url: str, queue: str, match: Match, limit: int | None, *, act
         return await redrive(url, queue, publisher=publisher, match=match, limit=limit)
 
 
-async def _browse(url: str, queue: str, limit: int, *, required: bool) -> list[DeadLetter]:
-    if required or await _exists(url, queue):
-        return await browse(url, queue, limit=limit)
+async def _browse(url: str, chosen: _Chosen, limit: int, *, required: bool) -> list[DeadLetter]:
+    if required or await _exists(url, chosen.name):
+        return await browse(url, chosen.name, limit=limit, match=chosen.holds)
     return []
 
 
@@ -153,8 +174,11 @@ def _broker() -> str:
     return broker_address(get_settings())
 
 
-def _name(queue: str) -> str:
-    return queue if queue.endswith(".dlq") else dead_letter_queue(queue)
+def _chosen(queue: str) -> _Chosen:
+    name = dead_letter_queues(get_settings()).get(queue)
+    if name is None:
+        return _Chosen(queue if queue.endswith(".dlq") else dead_letter_queue(queue))
+    return _Chosen(name, source=None if name == dead_letter_queue(queue) else queue)
 
 
 def _facts(letter: DeadLetter) -> dict[str, object]:

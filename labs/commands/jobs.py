@@ -15,7 +15,7 @@ from labs.service.runtime import database_address
 from labs.settings import get_settings
 from labs.stack.demo import trace_table
 from labs.store.database import Database
-from labs.store.jobs import Job, Jobs
+from labs.store.jobs import Job, Reading
 from labs.store.statements import JobTable
 from labs.store.trace import TracedStep, trace
 from labs.systems.registry import tables
@@ -57,7 +57,7 @@ def _table(system: str) -> JobTable:
 
 async def _newest(url: str, table: JobTable, user: int, limit: int) -> list[Job]:
     async with Database(url, name="jobs", pool=1) as database:
-        return await Jobs(database, table).newest(user_id=user, limit=limit)
+        return await Reading(database, table).newest(user_id=user, limit=limit)
 
 
 def _print_trace(steps: list[TracedStep], job_id: str, *, as_json: bool) -> None:

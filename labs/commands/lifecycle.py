@@ -81,7 +81,7 @@ def lab_(
 @contextlib.contextmanager
 def _running(workers: int) -> Iterator[Lab]:
     """The lab for the length of a block: what didn't run before is ended, however the block or the start ends."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    shared.end_in_order()
     # Whoever starts us in the background has SIGINT ignored for us, and Python leaves it so.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     lab = _lab()
@@ -98,7 +98,9 @@ def _running(workers: int) -> Iterator[Lab]:
 
 
 def _jupyter(port: int, token: str, *, browser: bool) -> None:
-    command = [sys.executable, "-m", "jupyterlab", _FIRST_NOTEBOOK, f"--port={port}", "--ip=127.0.0.1"]
+    command = [sys.executable, "-m", "jupyterlab", f"--port={port}", "--ip=127.0.0.1"]
+    # Given the notebook as a file, its folder would be all that is shown, and no printed address would be right.
+    command += [f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url=/lab/tree/{_FIRST_NOTEBOOK}"]
     command += ["--allow-root", "--log-level=WARN"] + ([] if browser else ["--no-browser"])
     # Its own session: Ctrl-C is ours, and Jupyter would ask before it obeys.
     environment = {**os.environ, "JUPYTER_TOKEN": token}  # not an argument: those are seen by all users

@@ -1,12 +1,19 @@
-"""api, relay, worker, stub: one process each, in the foreground; token: a way in."""
+"""api, relay, worker, peers, stub: one process each, in the foreground; token: a way in."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from labs.settings import get_settings, load_settings
+from labs.systems.user import USER_NAME, USER_NAME_FORM
+
+
+def _user_name(given: str | None) -> str | None:
+    if given is not None and USER_NAME.fullmatch(given) is None:
+        raise typer.BadParameter(USER_NAME_FORM)
+    return given
 
 
 def api(
@@ -45,6 +52,18 @@ def worker(
     run_worker(load_settings(**({} if prefetch is None else {"prefetch": prefetch})))
 
 
+def peers(
+    service: Annotated[Literal["user", "matching", "collaboration"], typer.Argument(help="Which one.")],
+) -> None:
+    """Run one of the peers' services until Ctrl-C or SIGTERM; any number of each may run.
+
+    Example: python -m labs peers matching
+    """
+    from labs.service.services import run_service  # noqa: PLC0415
+
+    run_service(get_settings(), f"peers-{service}")
+
+
 def stub(
     host: Annotated[str | None, typer.Option(help="Address to listen on (LAB_STUB_HOST).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on, 0 for any (LAB_STUB_PORT).")] = None,
@@ -61,6 +80,9 @@ def stub(
 
 def token(
     user: Annotated[int, typer.Option(min=1, help="The user's id.")] = 1,
+    name: Annotated[
+        str | None, typer.Option(help="Instead, for routes under /v1: the user's name.", callback=_user_name)
+    ] = None,
     email: Annotated[str | None, typer.Option(help="The user's e-mail address.")] = None,
     lifetime_s: Annotated[int | None, typer.Option(min=1, help="Seconds until it expires.")] = None,
 ) -> None:
@@ -70,4 +92,4 @@ def token(
     """
     from labs.service.tokens import make_token  # noqa: PLC0415
 
-    typer.echo(make_token(get_settings(), user_id=user, email=email, lifetime_s=lifetime_s))
+    typer.echo(make_token(get_settings(), user_id=name or user, email=email, lifetime_s=lifetime_s))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +33,13 @@ def fail(message: str, *, code: int = FAILED) -> typer.Exit:
     err.print("[red]error:[/red]", end=" ", soft_wrap=True)
     err.print(message, markup=False, soft_wrap=True)
     return typer.Exit(code)
+
+
+def end_in_order() -> None:
+    """From now on SIGTERM, or a terminal that is closed, ends the command as Ctrl-C does: with all that it started."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda caught, _: sys.exit(128 + caught))
 
 
 def guarded(app: Callable[..., Any]) -> int:

@@ -228,7 +228,8 @@ def panels(
         for number, (axes, (name, points)) in enumerate(zip(grid[:, 0], series.items(), strict=True)):
             axes.plot(*zip(*points, strict=True), drawstyle="steps-post", color=SERIES[(number + 1) % len(SERIES)])
             axes.set_title(name, loc="left", fontsize=9, color=INK)
-            axes.set_ylim(bottom=0, top=max(1.0, 1.15 * max(point[1] for point in points)))
+            room = 1.7 if shades and number == 0 else 1.15  # for the names of the shades, above the curve
+            axes.set_ylim(bottom=0, top=max(1.0, room * max(point[1] for point in points)))
             for label, (start_s, end_s) in shades.items():
                 axes.axvspan(start_s, end_s, color=ORANGE, alpha=0.22, linewidth=0)
                 if number == 0:

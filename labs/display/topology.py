@@ -5,7 +5,7 @@ Ready messages and consumers are counted at this moment; the broker's own report
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from labs.broker import Binding, Depth, Exchange, Queue, VirtualHost, depths
@@ -45,13 +45,38 @@ def _counted(queue: Queue, exact: Depth | None) -> Queue | None:
     return queue.model_copy(update={"messages_ready": exact.messages, "consumers": exact.consumers})
 
 
-def topology(vhost: VirtualHost, *, title: str = "The topology now") -> Picture:
+def topology(vhost: VirtualHost, *, title: str = "The topology now", exchanges: Collection[str] = ()) -> Picture:
     """Draw a virtual host as it is now.
+
+    Args:
+        vhost: whose.
+        title: what to see.
+        exchanges: draw only these and what messages can come to from there; by default everything.
 
     Raises:
         BrokerError: the broker or its management API doesn't answer.
     """
-    return draw(snapshot(vhost), title=title)
+    found = snapshot(vhost)
+    return draw(behind(found, exchanges) if exchanges else found, title=title)
+
+
+def behind(found: Snapshot, exchanges: Collection[str]) -> Snapshot:
+    """Only these exchanges, and what is behind them: queues, where their dead letters go, where their retries wait."""
+    reached = {f"exchange {name}" for name in exchanges}
+    routes = [*_bindings(found), *_alternates(found), *_deaths(found)]
+    while (
+        more := {
+            *(route.target for route in routes if route.source in reached),
+            *(route.source for route in routes if route.delayed and route.target in reached),
+        }
+        - reached
+    ):
+        reached |= more
+    return Snapshot(
+        tuple(exchange for exchange in found.exchanges if f"exchange {exchange.name}" in reached),
+        tuple(queue for queue in found.queues if f"queue {queue.name}" in reached),
+        tuple(binding for binding in found.bindings if f"exchange {binding.source}" in reached),
+    )
 
 
 def draw(found: Snapshot, *, title: str = "The topology now") -> Picture:

@@ -1,4 +1,4 @@
-"""Calls a language model through the openai package; each call is made once, and ends within its deadline.
+"""Asks a language model; each call is made once, and ends within its deadline.
 
 Retries belong to the message flow, which counts them, so the package's own are off. Every failure is one of
 three: `ModelFailed` (this call), `ModelUnavailable` (nothing answers) or `ModelRefused` (never). No error's
@@ -8,33 +8,27 @@ message holds a prompt, a key or an answer. A call that timed out may still have
 from __future__ import annotations
 
 import asyncio
-import ssl
+import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from types import TracebackType
-from typing import Self
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Self
 
-import httpx2
-import openai
 from pydantic import BaseModel, ValidationError
 
 from labs.errors import ConfigurationError, ModelFailed
-from labs.llm.failures import model_error
 from labs.llm.prompt import ChatMessage
-from labs.llm.transport import LeasingTransport
-from labs.settings import LOOPBACK, Settings, get_settings
+from labs.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from labs.llm.calls import Calls
 
 _OPENAI = "https://api.openai.com/v1"
 
 #: The stub takes any key, and the package insists on one.
 _ANY_KEY = "none"
-
-#: Seconds to get a connection; an address that answers at all does so at once.
-_CONNECT_TIMEOUT_S = 10.0
-
-_PATH = "/chat/completions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +104,18 @@ class ModelClient:
         self.model = model or settings.model
         self.timeout_s = timeout_s or settings.model_timeout_s
         key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else _ANY_KEY
-        self._openai = openai.AsyncOpenAI(
-            api_key=api_key or key, base_url=self.base_url, max_retries=0, http_client=self._http_client()
-        )
+        self._api_key = api_key or key
+        self._calls: Calls | None = None
+
+    async def prepare(self) -> Calls:
+        """Load the openai package, for half a second beside everything else; else the first call does."""
+        if self._calls is None:
+            calls = await asyncio.to_thread(import_module, "labs.llm.calls")
+            # Another call may have been here in the meantime.
+            self._calls = self._calls or calls.Calls(
+                base_url=self.base_url, api_key=self._api_key, timeout_s=self.timeout_s
+            )
+        return self._calls
 
     async def complete(self, messages: Sequence[ChatMessage], *, request_id: str) -> Completion:
         """Ask once and wait for the whole answer.
@@ -126,29 +129,24 @@ class ModelClient:
             ModelUnavailable: nothing answers at the address.
             ModelRefused: this request will never be answered.
         """
+        calls = await self.prepare()
         started = time.monotonic()
         try:
             async with asyncio.timeout(self.timeout_s):
-                response = await self._openai.post(
-                    _PATH,
-                    cast_to=httpx2.Response,
-                    body=self._body(messages),
-                    options={"headers": {"X-Request-Id": request_id}},
-                )
+                content = await calls.post(self._body(messages), request_id=request_id)
         except TimeoutError:
             raise self._too_late() from None
-        except openai.OpenAIError as error:
-            raise model_error(error, address=_shown(self.base_url)) from None
-        return self._completion(response.content, duration_s=time.monotonic() - started)
+        return self._completion(content, duration_s=time.monotonic() - started)
 
     async def stream(self, messages: Sequence[ChatMessage], *, request_id: str) -> AsyncIterator[str]:
         """Ask once and yield the answer piece by piece; errors as in `complete`, at the piece they hit.
 
         The deadline bounds the waiting for the model, not what the caller does between two pieces.
         """
+        calls = await self.prepare()
         deadline = asyncio.get_running_loop().time() + self.timeout_s
         said = ended = False
-        chunks = self._chunks(messages, request_id=request_id)
+        chunks = self._chunks(calls, messages, request_id=request_id)
         try:
             while (chunk := await _next_before(deadline, chunks)) is not None:
                 for choice in chunk.choices[:1]:
@@ -165,27 +163,20 @@ class ModelClient:
         if not said:
             raise self._empty()
 
-    async def _chunks(self, messages: Sequence[ChatMessage], *, request_id: str) -> AsyncGenerator[_Chunk]:
+    async def _chunks(
+        self, calls: Calls, messages: Sequence[ChatMessage], *, request_id: str
+    ) -> AsyncGenerator[_Chunk]:
         try:
-            stream = await self._openai.post(
-                _PATH,
-                cast_to=object,
-                body=self._body(messages) | {"stream": True},
-                options={"headers": {"X-Request-Id": request_id}},
-                stream=True,
-                stream_cls=openai.AsyncStream[object],
-            )
-            async with stream:
-                async for event in stream:
+            async with contextlib.aclosing(calls.stream(self._body(messages), request_id=request_id)) as events:
+                async for event in events:
                     yield _Chunk.model_validate(event)
-        except openai.OpenAIError as error:
-            raise model_error(error, address=_shown(self.base_url)) from None
         except ValueError:  # an event that is no JSON, or JSON of another shape
             raise self._nonsense() from None
 
     async def aclose(self) -> None:
         """Close every connection; calls under way fail."""
-        await self._openai.close()
+        if self._calls is not None:
+            await self._calls.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -194,17 +185,6 @@ class ModelClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-    def _http_client(self) -> httpx2.AsyncClient:
-        address = urlsplit(self.base_url)
-        tls = _tls(verifies=address.scheme == "https")
-        connect_s = min(_CONNECT_TIMEOUT_S, self.timeout_s / 2)
-        return httpx2.AsyncClient(
-            timeout=httpx2.Timeout(None, connect=connect_s),  # the deadline of the whole call bounds the rest
-            verify=tls,
-            mounts={"all://": LeasingTransport(tls=tls)},  # a mount: proxies named by the environment go before it
-            trust_env=address.hostname not in LOOPBACK,
-        )
 
     def _body(self, messages: Sequence[ChatMessage]) -> dict[str, object]:
         chat = [{"role": message.role, "content": message.content} for message in messages]
@@ -242,11 +222,6 @@ class ModelClient:
         )
 
 
-def _tls(*, verifies: bool) -> ssl.SSLContext:
-    """Loading the certificate authorities takes 0.1 s: without https there is no need."""
-    return httpx2.create_ssl_context() if verifies else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
 async def _next_before(deadline: float, chunks: AsyncGenerator[_Chunk]) -> _Chunk | None:
     async with asyncio.timeout_at(deadline):
         return await anext(chunks, None)
@@ -264,9 +239,3 @@ def _address(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise ConfigurationError(f"OPENAI_BASE_URL={url!r} is not an address: it starts with http:// or https://")
     return url.rstrip("/")
-
-
-def _shown(url: str) -> str:
-    """An address without the user and password it may hold: errors end up in logs and dead letters."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -10,6 +10,7 @@ import httpx
 from labs.errors import ConfigurationError, ModelUnavailable
 from labs.llm.dials import Dials, ErrorRates, Latency
 from labs.llm.ledger import Page, Summary
+from labs.tls import tls_for
 
 
 class StubModel:
@@ -21,7 +22,9 @@ class StubModel:
     def __init__(self, base_url: str, *, timeout_s: float = 10.0) -> None:
         """`base_url` is the stub's address, with or without the `/v1` that model clients add."""
         self.base_url = base_url.rstrip("/").removesuffix("/v1")
-        self._http = httpx.Client(base_url=self.base_url, timeout=timeout_s, trust_env=False)
+        self._http = httpx.Client(
+            base_url=self.base_url, timeout=timeout_s, verify=tls_for(self.base_url), trust_env=False
+        )
 
     def dials(self) -> Dials:
         """The dials as they stand."""

@@ -7,6 +7,7 @@ and delivery tags, and opens another (`labs.messaging.supervision`).
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -214,6 +215,7 @@ def _abandon(raw: AsyncioConnection) -> None:
         raw.close()
 
 
+@functools.lru_cache(maxsize=64)
 def check_url(url: str) -> None:
     """Raise `ConfigurationError` for what is not an AMQP URL, before anything tries to connect to it."""
     _parameters(url, name="", heartbeat_s=0, timeout_s=1)

@@ -18,7 +18,7 @@ from labs.errors import BrokerError, MessageError
 from labs.messaging.acks import Acks
 from labs.messaging.connection import Channel, Connection, check_url
 from labs.messaging.delivery import ConsumerConfig, ConsumerStatistics, Delivery, Handler, OnDeadLetter
-from labs.messaging.message import decode, now
+from labs.messaging.message import decode, enveloped, now
 from labs.messaging.publisher import Publisher
 from labs.messaging.settlement import ChannelLost, Settlement, where
 from labs.messaging.supervision import keep_connected
@@ -86,7 +86,7 @@ class Consumer:
         self._tag = await channel.consume(self._config.queue, lambda _, *rest: self._accept(channel, acks, *rest))
         self._channel, self._acks = channel, acks
         self.statistics.count("connects")
-        log.info("consuming", queue=self._config.queue, prefetch=self._config.prefetch)
+        log.info("Subscribed to queue", queue=self._config.queue, prefetch=self._config.prefetch)
         if self._stopping.is_set():  # told so while the broker was asked
             await channel.cancel(self._tag)
         return await channel.closed
@@ -145,6 +145,8 @@ class Consumer:
             acks.reject(method.delivery_tag)
 
     def _read(self, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> Delivery | MessageError:
+        if self._config.strangers:
+            properties = enveloped(properties, kind=method.routing_key)
         try:
             message = decode(properties, body, max_bytes=self._config.max_bytes)
             parsed = self._config.schemas.parse(message)

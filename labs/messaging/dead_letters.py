@@ -18,7 +18,7 @@ from labs.errors import MessageError
 from labs.messaging.connection import Channel, Connection
 from labs.messaging.message import LINE_LENGTH, PERSISTENT, TRAIL_LENGTH, decode, now
 from labs.messaging.publisher import Publisher
-from labs.messaging.topology import DEFAULT_EXCHANGE
+from labs.messaging.topology import DEFAULT_EXCHANGE, Route, dead_letter_queue
 
 #: Headers that travel on with a republished message. Never `x-death`: before RabbitMQ 4.0 a copied one
 #: makes the broker drop the message as a cycle.
@@ -48,9 +48,23 @@ Match = Callable[[DeadLetter], bool]
 
 
 async def dead_letter(
-    publisher: Publisher, properties: BasicProperties, body: bytes, *, queue: str, reason: str
+    publisher: Publisher,
+    properties: BasicProperties,
+    body: bytes,
+    *,
+    queue: str,
+    reason: str,
+    route: Route | None = None,
 ) -> None:
-    """Put a message into the dead-letter queue of `queue`, confirmed.
+    """Put a message into a dead-letter queue, confirmed.
+
+    Args:
+        publisher: publishes it.
+        properties: as the message came.
+        body: likewise.
+        queue: the work queue that it failed in, where a redrive sends it back to.
+        reason: one line.
+        route: to the dead-letter queue; by default that of the work queue alone.
 
     Raises:
         PublishError, BrokerUnavailable: it is not known to be there.
@@ -61,9 +75,8 @@ async def dead_letter(
         "dead-letter-queue": queue,
         "dead-letter-at": now().isoformat(),
     }
-    await publisher.publish_raw(
-        body, republished(properties, headers), exchange=DEFAULT_EXCHANGE, routing_key=queue + _SUFFIX
-    )
+    to = route or Route(DEFAULT_EXCHANGE, dead_letter_queue(queue))
+    await publisher.publish_raw(body, republished(properties, headers), exchange=to.exchange, routing_key=to.key)
 
 
 def carried(properties: BasicProperties) -> dict[str, Any]:
@@ -169,7 +182,7 @@ class Redrive:
 async def redrive(
     url: str, queue: str, *, publisher: Publisher | None, match: Match = lambda _: True, limit: int | None = None
 ) -> Redrive:
-    """Send dead letters back to the queues they came from.
+    """Send dead letters back, each to the one queue that it failed in: whoever else had the message is left alone.
 
     Args:
         url: the broker.

@@ -71,6 +71,7 @@ class ConsumerConfig:
         policy: when to try again.
         prefetch: most messages in hand at once, and so most handlers running at once.
         max_bytes: a larger body is dead-lettered unread.
+        strangers: also take what has no envelope of ours; its type is its routing key.
     """
 
     queue: str
@@ -79,3 +80,4 @@ class ConsumerConfig:
     policy: RetryPolicy
     prefetch: int = 100
     max_bytes: int = 1024 * 1024
+    strangers: bool = False

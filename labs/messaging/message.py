@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
@@ -126,6 +126,23 @@ def decode(properties: BasicProperties, body: bytes, *, max_bytes: int) -> Messa
         raise MessageError("message_id is not a UUID, or a header of the envelope has the wrong form") from None
 
 
+def enveloped(properties: BasicProperties, *, kind: str) -> BasicProperties:
+    """Properties with an envelope: those of somebody who knows nothing of ours get one, of version 1.
+
+    The same foreign message_id gives the same UUID. Without one each delivery counts as another message.
+    """
+    headers, given = dict(properties.headers or {}), properties.message_id
+    if given and "version" in headers:
+        return properties
+    return BasicProperties(
+        content_type=properties.content_type,
+        correlation_id=properties.correlation_id,
+        message_id=str(uuid.uuid5(uuid.NAMESPACE_OID, given) if given else uuid.uuid4()),
+        type=properties.type or kind,
+        headers={"version": 1, "occurred-at": now().isoformat(), **headers},
+    )
+
+
 def _canonical(message_id: str) -> str:
     """A UUID in its usual form; most have it already, which is cheaper to see than to make."""
     return message_id if _UUID.fullmatch(message_id) else str(uuid.UUID(message_id))
@@ -147,12 +164,20 @@ class Schema(Generic[Body]):
     version: int
     model: type[Body]
 
-    def message(self, body: Body, *, correlation_id: str | None = None, traceparent: str | None = None) -> Message:
-        """Wrap a body into a new message."""
+    def message(
+        self,
+        body: Body,
+        *,
+        correlation_id: str | None = None,
+        traceparent: str | None = None,
+        occurred_at: datetime | None = None,
+    ) -> Message:
+        """Wrap a body into a new message; what it tells has occurred just now, if not said otherwise."""
         return Message(
             type=self.name,
             version=self.version,
             body=body.model_dump_json(exclude_none=True).encode(),
+            occurred_at=occurred_at or now(),
             correlation_id=correlation_id,
             traceparent=traceparent,
         )
@@ -166,10 +191,11 @@ class Schema(Generic[Body]):
         try:
             return self.model.model_validate_json(message.body)
         except ValidationError as error:
-            raise MessageError(_explain(error)) from None
+            raise MessageError(explain(error)) from None
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
+    """What is wrong with a body: names a field, never a value."""
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
     if first["type"] == "json_invalid":
         return "the body is not JSON"
@@ -188,6 +214,9 @@ class Schemas:
 
     def __init__(self, *schemas: Schema[Any]) -> None:
         self._known = {(schema.name, schema.version): schema for schema in schemas}
+
+    def __iter__(self) -> Iterator[Schema[Any]]:
+        return iter(self._known.values())
 
     def parse(self, message: Message) -> BaseModel:
         """The typed body of a message.

@@ -11,16 +11,22 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+import structlog
 from pika import exceptions
 from pika.spec import Basic, BasicProperties
 
 from labs.errors import BrokerError, BrokerUnavailable, Nacked, PublishError, Unconfirmed, Unroutable
 from labs.messaging.connection import Channel, Connection, check_url, translate
 from labs.messaging.message import Message
+from labs.messaging.refusals import Refusals
 from labs.messaging.supervision import keep_connected
+from labs.messaging.topology import Topology, declare
+
+log = structlog.get_logger()
 
 Prepare = Callable[[Channel], Awaitable[None]]
 
@@ -65,7 +71,10 @@ class Publisher:
         name: of the connection, shown in the management UI.
         prepare: run on each new channel, for example to declare a topology.
         window: most messages without a confirm at once; more callers wait.
-        timeout_s: seconds for a connection to come up, and for a confirm to arrive.
+        timeout_s: seconds for a connection to come up, and for a confirm to arrive. When one doesn't, the connection is
+            given up: the broker still owes it, and would owe more with each message that is published again. Also those
+            after which a channel on which the broker refuses all messages for a queue is replaced
+            (`labs.messaging.refusals`).
     """
 
     def __init__(
@@ -87,10 +96,12 @@ class Publisher:
         self._window = asyncio.Semaphore(window)
         self._connection: Connection | None = None
         self._channel: Channel | None = None
+        self._silence: asyncio.Future[BrokerError] | None = None
         self._ready = asyncio.Event()
         self._last_error: BrokerError = BrokerUnavailable("not connected yet")
         self._tag = 0
         self._outstanding: OrderedDict[int, _Outstanding] = OrderedDict()
+        self._refusals = Refusals(patience_s=timeout_s)
         self._tasks: list[asyncio.Task[None]] = []
         self.statistics = PublisherStatistics()
 
@@ -128,6 +139,22 @@ class Publisher:
                 await self._ready.wait()
         except TimeoutError:
             raise self._last_error from None
+
+    async def declare(self, topology: Topology) -> None:
+        """Declare a topology, on a channel of its own: a refusal harms no message that is on its way.
+
+        Raises:
+            TopologyMismatch: something of that name exists with other arguments.
+            BrokerError: the broker can't be asked, or refuses.
+        """
+        await self.wait_connected()
+        if self._connection is None:
+            raise self._last_error
+        channel = await self._connection.channel()
+        try:
+            await declare(channel, topology)
+        finally:
+            await channel.close()
 
     async def publish(self, message: Message, *, exchange: str, routing_key: str) -> None:
         """Publish a message and wait until the broker has taken it.
@@ -181,12 +208,16 @@ class Publisher:
             channel = await connection.channel()
             if self._prepare is not None:
                 await self._prepare(channel)
-            channel.raw.add_on_return_callback(self._on_return)
-            await channel.confirm(self._on_confirm)
+            channel.raw.add_on_return_callback(partial(self._on_return, channel))
+            await channel.confirm(partial(self._on_confirm, channel))
             self._connection, self._channel, self._tag = connection, channel, 0
+            self._refusals.forget()
+            self._silence = silence = asyncio.get_running_loop().create_future()
             self.statistics.connects += 1
             self._ready.set()
-            return await channel.closed
+            ends: set[asyncio.Future[BrokerError]] = {channel.closed, silence}
+            ended, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            return ended.pop().result()
         finally:
             self._ready.clear()
             self._connection = self._channel = None
@@ -197,7 +228,16 @@ class Publisher:
             self._settle(waiting, Unconfirmed("the connection was lost before the confirm came"))
         self._outstanding.clear()
 
-    def _on_return(self, _: Any, method: Basic.Return, properties: BasicProperties, body: bytes) -> None:  # noqa: ARG002
+    def _on_return(
+        self,
+        channel: Channel,
+        _: Any,
+        method: Basic.Return,
+        properties: BasicProperties,
+        body: bytes,  # noqa: ARG002
+    ) -> None:
+        if channel is not self._channel:
+            return
         # The broker sends the return before the ack of the same message. Several without an id may wait for the same
         # queue: all count as returned then, since a duplicate does less harm than a loss.
         for waiting in self._outstanding.values():
@@ -205,7 +245,10 @@ class Publisher:
             if sent == (properties.message_id, method.exchange, method.routing_key):
                 waiting.returned = method.reply_text or "NO_ROUTE"
 
-    def _on_confirm(self, frame: Any) -> None:
+    def _on_confirm(self, channel: Channel, frame: Any) -> None:
+        # A connection that was given up may still be closing, and its numbers mean other messages.
+        if channel is not self._channel:
+            return
         method = frame.method
         nacked = isinstance(method, Basic.Nack)
         if method.multiple:
@@ -216,6 +259,16 @@ class Publisher:
             waiting = self._outstanding.pop(tag, None)
             if waiting is not None:
                 self._settle(waiting, self._verdict(waiting, nacked=nacked))
+                self._doubt(waiting, nacked=nacked)
+
+    def _doubt(self, waiting: _Outstanding, *, nacked: bool) -> None:
+        """A channel on which a route is refused for long is given up: perhaps the broker takes it on another."""
+        route, now_s = (waiting.exchange, waiting.routing_key), asyncio.get_running_loop().time()
+        if self._refusals.note(route, nacked=nacked, now_s=now_s) and self._channel is not None:
+            log.warning("refused for long: trying on a new channel", exchange=route[0], routing_key=route[1])
+            self._refusals.forget()
+            if self._channel.raw.is_open:
+                self._channel.raw.close()
 
     def _verdict(self, waiting: _Outstanding, *, nacked: bool) -> PublishError | None:
         if waiting.returned is not None:
@@ -242,3 +295,11 @@ class Publisher:
                     break
                 del self._outstanding[tag]
                 self._settle(waiting, Unconfirmed(f"no confirm within {self._timeout_s:g} s"))
+                self._give_up()
+
+    def _give_up(self) -> None:
+        """End the session, unless the broker blocks publishers: then nothing more is sent, and confirms come later."""
+        blocked = self._connection is not None and self._connection.blocked is not None
+        if self._silence is not None and not self._silence.done() and not blocked:
+            self._ready.clear()  # what waits for a place in the window must not come on this connection any more
+            self._silence.set_result(BrokerUnavailable(f"no confirm within {self._timeout_s:g} s"))

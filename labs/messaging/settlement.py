@@ -17,7 +17,7 @@ import structlog
 from pika.spec import BasicProperties
 
 from labs import failpoints
-from labs.errors import BrokerError, Deferred, DependencyDown, PermanentError, TransientError, Unroutable
+from labs.errors import BrokerError, Deferred, DependencyDown, PermanentError, TransientError, Unconfirmed, Unroutable
 from labs.messaging.connection import Channel
 from labs.messaging.dead_letters import dead_letter
 from labs.messaging.delivery import ConsumerConfig, ConsumerStatistics, Delivery, Handler, OnDeadLetter
@@ -177,7 +177,9 @@ class Settlement:
         await self._persist(channel, lambda: self._write_letter(properties, body, reason))
 
     async def _write_letter(self, properties: BasicProperties, body: bytes, reason: str) -> None:
-        await dead_letter(self._publisher, properties, body, queue=self._config.queue, reason=reason)
+        queue = self._config.queue
+        route = self._config.topology.dead_letter_route(queue)
+        await dead_letter(self._publisher, properties, body, queue=queue, reason=reason, route=route)
         self._statistics.count("dead_lettered")
 
     async def _persist(self, channel: Channel, publish: Callable[[], Awaitable[None]]) -> None:
@@ -186,8 +188,8 @@ class Settlement:
         while channel.is_open:
             try:
                 await publish()
-            except Unroutable:
-                log.warning("a retry or dead-letter queue is missing, declaring it", queue=self._config.queue)
+            except (Unroutable, Unconfirmed):  # an exchange that is missing costs the publisher its channel
+                log.warning("not taken, a queue or exchange may be missing: declaring them", queue=self._config.queue)
                 with contextlib.suppress(BrokerError):
                     await declare(channel, self._config.topology)
             except BrokerError as error:

@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from labs.notebook.letters import Answer, CoverLetters
+    from labs.notebook.on_trial import exercise
     from labs.notebook.remains import sweep
     from labs.notebook.session import Notebook, notebook
 
-__all__ = ["Answer", "CoverLetters", "Notebook", "notebook", "sweep"]
+__all__ = ["Answer", "CoverLetters", "Notebook", "exercise", "notebook", "sweep"]
 
 _HOMES = {
     "Answer": "letters",
     "CoverLetters": "letters",
     "sweep": "remains",
+    "exercise": "on_trial",
     "Notebook": "session",
     "notebook": "session",
 }

@@ -12,7 +12,7 @@ from labs.notebook.letters import until
 from labs.notebook.session import Notebook
 from labs.stack.child import Child
 from labs.stack.stack import Stack
-from labs.store.jobs import Jobs, Step
+from labs.store.jobs import Reading, Step
 from labs.store.trace import TracedStep, trace
 from labs.systems.cover_letters.jobs import TABLE
 from labs.systems.cover_letters.topology import EVENT_QUEUES, GENERATE_QUEUE
@@ -25,14 +25,14 @@ WHERE correlation_id = %s ORDER BY id LIMIT 1
 """
 
 
-async def way_of(lab: Notebook, job_id: str) -> list[Stop]:
-    """Every step of a completed job, once all events of its completion have been handled."""
+async def way_of(lab: Notebook, job_id: str, *, events: int = len(EVENT_QUEUES)) -> list[Stop]:
+    """Every step of a completed job, once so many events of its completion have been handled."""
     async with lab.database as database:
 
         async def look() -> list[TracedStep] | None:
             steps = await trace(database, job_id)
             handled = sum(step.what.startswith("event ") for step in steps)
-            return steps if handled == len(EVENT_QUEUES) else None
+            return steps if handled == events else None
 
         steps = await until(look, what="the events of the completion")
     return [_stop(step, lab.stack) for step in steps]
@@ -40,8 +40,16 @@ async def way_of(lab: Notebook, job_id: str) -> list[Stop]:
 
 async def history_of(lab: Notebook, job_id: str) -> list[Step]:
     """The history that the job's own transactions wrote."""
+    [history] = await histories_of(lab, [job_id])
+    return history
+
+
+async def histories_of(lab: Notebook, job_ids: Sequence[str]) -> list[list[Step]]:
+    """The histories of several jobs, the one that began first before the others."""
     async with lab.database as database:
-        return await Jobs(database, TABLE).history(job_id)
+        reading = Reading(database, TABLE)
+        histories = [await reading.history(job_id) for job_id in job_ids]
+    return sorted(histories, key=lambda steps: steps[0].at)
 
 
 async def worker_on(lab: Notebook, job_id: str) -> Child:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import random
 import subprocess
 from collections import Counter
@@ -35,7 +36,21 @@ class Proof:
         """Whether it says again what the chapter says; a cell whose output varies need only have run."""
         if "nbval-check-output" not in tags(self.cell):
             return True
-        return [output.text for output in joined(self.cell.outputs)] == [output.text for output in self.committed]
+        return _printed(self.cell.outputs) == _printed(self.committed)
+
+    @property
+    def verdict(self) -> str:
+        """Whether it holds, in words; if it doesn't, with what differs."""
+        if self.holds:
+            return "the proof says what the chapter says"
+        lines = difflib.unified_diff(
+            _printed(self.committed).splitlines(),
+            _printed(self.cell.outputs).splitlines(),
+            "the chapter",
+            "just now",
+            lineterm="",
+        )
+        return "\n".join(["the proof says something else than the chapter:", *lines])
 
     def show(self) -> None:
         """The code of the cell, and what it gave."""
@@ -45,6 +60,10 @@ class Proof:
                 print(output.text, end="")
             else:
                 display(dict(output.data), raw=True)  # type: ignore[no-untyped-call]
+
+
+def _printed(outputs: Sequence[Any]) -> str:
+    return "".join(output.text for output in outputs)
 
 
 class Interview:

@@ -12,6 +12,7 @@ import httpx
 
 from labs.errors import LabError
 from labs.stack.demo import sample_application
+from labs.tls import tls_for
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ class CoverLetters:
             "base_url": api_url,
             "headers": {"Authorization": f"Bearer {token}"},
             "timeout": _TIMEOUT_S,
+            "verify": tls_for(api_url),
             "trust_env": False,
         }
         application = sample_application()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import sys
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ def kernel_for(notebook: Any, *, folder: Path = FOLDER, **hooks: Any) -> Noteboo
     return NotebookClient(
         notebook,
         timeout=_CELL_TIMEOUT_S,
+        iopub_timeout=_CELL_TIMEOUT_S,  # what a cell printed may come late on a busy machine; else it's silently lost
         kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
         record_timing=False,
@@ -73,13 +75,13 @@ def normalise(notebook: Any) -> None:
 
 
 def joined(outputs: list[Any]) -> list[Any]:
-    """Neighbouring pieces of one stream as one: where a kernel cuts them is chance."""
+    """Neighbouring pieces of one stream as one, in copies: where a kernel cuts them is chance."""
     joined: list[Any] = []
     for output in outputs:
         if joined and output.output_type == "stream" and joined[-1].get("name") == output.name:
             joined[-1].text += output.text
         else:
-            joined.append(output)
+            joined.append(copy.copy(output))
     return joined
 
 

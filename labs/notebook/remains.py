@@ -1,4 +1,4 @@
-"""Removes what a notebook leaves behind whose kernel is gone: its processes, its database, its virtual host.
+"""Removes what a notebook leaves behind whose kernel is gone: its processes, its database, its virtual host, its files.
 
 The owner holds the lock of a small file, which the kernel of the operating system releases however the owner ends.
 """
@@ -54,7 +54,7 @@ class Ownership:
 
     @property
     def folder(self) -> Path:
-        """For its logs, and for servers of its own."""
+        """For its logs, for servers of its own, and for what it writes."""
         return _folder(self.file)
 
     def create_database(self, server: str) -> str:

@@ -7,9 +7,13 @@ or tests the next notebook does.
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import structlog
 
 from labs.broker import Broker, Node, VirtualHost, find_package, install_package, private_node, virtual_host
 from labs.errors import BrokerError, ConfigurationError
@@ -21,6 +25,9 @@ from labs.settings import Settings, load_settings
 from labs.stack.stack import Stack
 from labs.store.database import Database
 from labs.store.server import PostgresServer, private_server, resolve_database
+
+#: Seconds that a chapter waits for a connection to its database.
+_PATIENCE_S = 20.0
 
 
 class Notebook:
@@ -93,6 +100,13 @@ class Notebook:
         return f"{self.vhost.amqp_url}?heartbeat=0"
 
     @property
+    def folder(self) -> Path:
+        """For its files, made when first asked for; it goes with the notebook, also if its kernel is killed."""
+        made = self._ownership().folder
+        made.mkdir(exist_ok=True)
+        return made
+
+    @property
     def database_url(self) -> str:
         """This notebook's own database, made when first asked for.
 
@@ -108,8 +122,13 @@ class Notebook:
 
     @property
     def database(self) -> Database:
-        """A pool on it, to be used with `async with`."""
-        return Database(self.database_url, name=f"notebook {self.label}", pool=2)
+        """A pool on it, to be used with `async with`; patient, since a chapter may load the whole machine."""
+        return Database(self.database_url, name=f"notebook {self.label}", pool=2, timeout_s=_PATIENCE_S)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What each process that this notebook starts has in its environment: by it, it ends with the notebook."""
+        return {f"LAB_{SETTING.upper()}": self._ownership().name}
 
     def program(self, function: Callable[..., object], **arguments: object) -> Program:
         """Run a function of a module in a process of its own, which can be killed; it ends with this notebook at last.
@@ -121,13 +140,12 @@ class Notebook:
         Raises:
             ValueError: the function can't be imported by another process.
         """
-        environment = {f"LAB_{SETTING.upper()}": self._ownership().name}
-        made = Program(function, environment=environment, **{"url": self.vhost.amqp_url, **arguments})
+        made = Program(function, environment=self.environment, **{"url": self.vhost.amqp_url, **arguments})
         self._programs.append(made)
         return made
 
-    def start(self, *, workers: int = 1) -> Stack:
-        """Start stub model, API, relay and workers.
+    def start(self, *, workers: int = 1, services: Sequence[str] = ()) -> Stack:
+        """Start stub model, API, relay and workers, and these services of systems' own.
 
         Raises:
             ProcessFailed: one of them did not start; the text holds the end of its log.
@@ -136,7 +154,7 @@ class Notebook:
         owned = self._ownership()
         settings = {**_as_in_the_chapters(), **self._values, SETTING: owned.name}
         self._stack = Stack(self.vhost.amqp_url, url, folder=owned.folder, settings=settings)
-        return self._stack.start(workers=workers)
+        return self._stack.start(workers=workers, services=services)
 
     @property
     def stack(self) -> Stack:
@@ -219,6 +237,8 @@ def notebook(
     """
     settings = settings or load_settings()
     sweep(settings)
+    # A chapter shows what its cells print; what goes wrong in them is an error, and processes have logs of their own.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     return Notebook(
         f"notebook-{label}", settings=settings, own_broker=own_broker, own_database=own_database, values=values
     )

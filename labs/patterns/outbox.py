@@ -81,8 +81,8 @@ if __name__ == "__main__":
     process.start()
     while broker.queue_declare(QUEUE, passive=True).method.message_count < 20:
         place_order(database, "10 ada")
-    process.kill()  # SIGKILL, wherever it is just now
-    while relay_batch(broker, database):
-        pass
+    process.kill()  # SIGKILL, wherever it is just now: what it had in hand stays locked until the database has noticed
+    while database.execute("SELECT 1 FROM outbox WHERE published_at IS NULL LIMIT 1").fetchone():
+        relay_batch(broker, database)
     print("relay killed; orders and published:", *database.execute("SELECT count(*), count(published_at) FROM outbox"))
     broker.queue_delete(QUEUE)

@@ -81,10 +81,11 @@ if __name__ == "__main__":
     channel.confirm_delivery()
     queues = declare(channel, demo, delays_ms=delays_ms)
     publish(channel, demo, b"order-1", BasicProperties(message_id="order-1"))
-    for delivery in channel.consume(demo, inactivity_timeout=3):  # nothing for so long: it is dead
-        if delivery[0] is None:
+    for delivery in channel.consume(demo, inactivity_timeout=0.5):
+        if delivery[0] is not None:
+            settle(channel, channel, delivery, queue=demo, task=_fail, delays_ms=delays_ms)
+        elif channel.queue_declare(f"{demo}.dlq", passive=True).method.message_count:
             break
-        settle(channel, channel, delivery, queue=demo, task=_fail, delays_ms=delays_ms)
     print("dead:", *(properties.headers for _, properties, _ in redrive(channel, demo)))
     for queue in queues:
         channel.queue_delete(queue)

@@ -78,10 +78,11 @@ def main() -> None:
     url, queue = broker_url(), f"demo.rpc.{uuid.uuid4()}"
     caller, server = Caller(url), multiprocessing.Process(target=serve, args=(url, queue, bytes.upper), daemon=True)
     caller.channel.queue_declare(queue, durable=True)
-    for prepare in (server.start, server.kill, lambda: caller.channel.queue_delete(queue)):
+    steps = (server.start, 30), (server.kill, 2), (lambda: caller.channel.queue_delete(queue), 30)
+    for prepare, timeout_s in steps:
         prepare()
         try:
-            print(caller.call(queue, b"hello", timeout_s=2).decode())
+            print(caller.call(queue, b"hello", timeout_s=timeout_s).decode())
         except (TimeoutError, pika.exceptions.UnroutableError) as error:
             print(type(error).__name__)
 

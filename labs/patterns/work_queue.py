@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def _paint(name: str, tell: Callable[[tuple[str, str]], None], task: bytes) -> None:
-    time.sleep(0.3)
+    time.sleep(0.5)
     tell((name, task.decode()))
 
 

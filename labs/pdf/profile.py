@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from labs.pdf.resume import Entry, Resume, Section
+from labs.pdf.content import Entry, Resume, Section
 from labs.pdf.words import words
 
 # A NUL can't be stored in PostgreSQL's JSON; the pattern refuses it with the field's name.
@@ -15,6 +15,8 @@ _Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000,
 _Lines = Annotated[list[Line], Field(max_length=30)]
 _BULLETS = "-*\u2022\u2013\u00b7"
 _MOST_PARAGRAPHS, _MOST_POINTS = 4, 12
+#: How to reach somebody says nothing of them.
+_CONTACT = frozenset({"email", "phone", "location", "links"})
 
 
 class _Part(BaseModel):
@@ -84,20 +86,33 @@ def with_profile(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
+def has_profile(metadata: dict[str, Any]) -> bool:
+    """Whether such metadata say who applies; without, a resume is a draft."""
+    return (
+        not Profile.model_validate(metadata.get("profile") or {}).model_dump(exclude_defaults=True).keys() <= _CONTACT
+    )
+
+
 def compose(description: str, metadata: dict[str, Any]) -> Resume:
-    """The resume of a job with such metadata, tailored to a description if there is one."""
+    """The resume of a job with such metadata, tailored to a description if there is one.
+
+    If nobody has said who applies, it says that it is a draft, under whatever address is known.
+    """
     language = str(metadata.get("language") or "en")
     said = words(language)
     profile = Profile.model_validate(metadata.get("profile") or {})
     paragraphs, points = _read(description)
     entries = tuple(Entry(each.title, each.company, each.period, tuple(each.highlights)) for each in profile.experience)
     degrees = tuple(Entry(each.degree, each.school, each.period) for each in profile.education)
+    name = profile.name or profile.email or said.candidate
+    email = "" if name == profile.email else profile.email
+    summary = profile.summary if has_profile(metadata) else said.draft
     return Resume(
-        name=profile.name or said.candidate,
+        name=name,
         headline=profile.headline,
-        contact=(profile.email, profile.phone, profile.location, *profile.links),
+        contact=(email, profile.phone, profile.location, *profile.links),
         sections=(
-            Section(said.profile, paragraphs=_if_any(profile.summary)),
+            Section(said.profile, paragraphs=_if_any(summary)),
             Section(said.role, paragraphs=paragraphs, points=points),
             Section(said.experience, entries=entries),
             Section(said.education, entries=degrees),

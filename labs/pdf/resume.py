@@ -6,57 +6,17 @@ All of it is set from the right if its language is written so; else those paragr
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from fpdf import FPDF
 from fpdf.enums import Align, XPos, YPos
 
+from labs.pdf.content import Entry, Resume, Section
 from labs.pdf.fonts import FALLBACKS, MAIN, Font, printable
 
 _INK, _ACCENT, _GREY = (33, 37, 41), (23, 78, 120), (96, 104, 112)
 _MARGIN_MM, _INDENT_MM, _LINE_MM = 18.0, 5.0, 5.1
 _FROM_RIGHT = frozenset({"ar", "fa", "he", "ur", "yi"})
 _TEXT_PT, _SMALL_PT, _NAME_PT = 10.0, 9.0, 22.0
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A position held, or a degree: what, where, when, and what came of it."""
-
-    title: str
-    place: str = ""
-    period: str = ""
-    points: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of a resume; what it has none of is left out."""
-
-    heading: str
-    paragraphs: tuple[str, ...] = ()
-    points: tuple[str, ...] = ()
-    entries: tuple[Entry, ...] = ()
-
-
-@dataclass(frozen=True)
-class Resume:
-    """What is to be set. `language` is a BCP 47 tag, for readers that speak."""
-
-    name: str
-    headline: str = ""
-    contact: tuple[str, ...] = ()
-    sections: tuple[Section, ...] = field(default_factory=tuple)
-    language: str = "en"
-
-    def texts(self) -> Iterator[str]:
-        """Every text in it."""
-        yield from (self.name, self.headline, *self.contact)
-        for section in self.sections:
-            yield from (section.heading, *section.paragraphs, *section.points)
-            for entry in section.entries:
-                yield from (entry.title, entry.place, entry.period, *entry.points)
 
 
 def make_pdf(resume: Resume) -> bytes:

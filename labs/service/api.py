@@ -15,21 +15,24 @@ from fastapi_offline import FastAPIOffline
 
 import labs
 from labs.broker import find
-from labs.errors import ConfigurationError
+from labs.errors import BrokerUnavailable, ConfigurationError
 from labs.llm.client import ModelClient
+from labs.messaging.client import RabbitMQClient
 from labs.messaging.connection import check_url
+from labs.service.asyncapi import asyncapi_document
 from labs.service.auth import Authenticator, WorkersOnly
 from labs.service.body_limit import BodyLimit
 from labs.service.health import BrokerWatch
 from labs.service.limits import RateLimit
 from labs.service.middleware import Watch
+from labs.service.named_users import NamedUsers
 from labs.service.problems import add_problem_handlers, describe_problems
 from labs.service.runtime import announce, database_address, process_name, run_process, schema_applied
 from labs.service.watching import watching
 from labs.settings import Settings
 from labs.store.database import Database
 from labs.store.hints import Listener, Ringer
-from labs.store.jobs import Jobs
+from labs.store.jobs import Reading
 from labs.store.outbox import Outbox
 from labs.systems.job_worker import JOBS_HINT
 from labs.systems.registry import SYSTEMS, tables
@@ -78,9 +81,10 @@ def create_app(settings: Settings) -> FastAPI:
     add_problem_handlers(app)
     for router in (router for system in SYSTEMS for router in system.routes(parts)):
         app.include_router(router)
-    jobs = {name: Jobs(parts.database, table) for name, table in tables().items()}
+    jobs = {name: Reading(parts.database, table) for name, table in tables().items()}
     outbox = Outbox(parts.database)
     app.include_router(watching(database=parts.database, jobs=jobs, outbox=outbox, broker=service.broker))
+    app.add_api_route("/asyncapi.json", lambda: asyncapi_document(SYSTEMS, settings), include_in_schema=False)
     describe_problems(app)
     app.state.end_streams = service.end_streams
     return app
@@ -89,8 +93,10 @@ def create_app(settings: Settings) -> FastAPI:
 def _service(settings: Settings) -> _Service:
     name = process_name("api")
     url = database_address(settings)
+    watch = BrokerWatch(lambda: _broker_url(settings), settings, name=name)
     database = Database(url, name=name, pool=settings.database_pool)
-    authenticate = Authenticator(settings)
+    authenticate, limit = Authenticator(settings), RateLimit(settings)
+    named = NamedUsers(settings, authenticate)
     parts = ApiParts(
         settings=settings,
         database=database,
@@ -98,10 +104,19 @@ def _service(settings: Settings) -> _Service:
         listener=Listener(url, JOBS_HINT),
         model=ModelClient(settings),
         reader=authenticate,
-        requester=RateLimit(settings).limited(authenticate),
+        requester=limit.limited(authenticate),
+        named_reader=named,
+        named_requester=limit.limited(named),
         worker=WorkersOnly(settings, authenticate),
+        client=lambda: _client(watch, settings, name=name),
     )
-    return _Service(parts, BrokerWatch(lambda: _broker_url(settings), settings, name=name))
+    return _Service(parts, watch)
+
+
+def _client(watch: BrokerWatch, settings: Settings, *, name: str) -> RabbitMQClient:
+    if watch.url is None:
+        raise BrokerUnavailable("no broker has been found yet")
+    return RabbitMQClient(watch.url, name=name, settings=settings)
 
 
 def _broker_url(settings: Settings) -> str | None:

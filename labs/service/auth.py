@@ -15,7 +15,7 @@ from labs.systems.user import User
 _LARGEST_USER_ID = 2**31 - 1
 
 # auto_error is off because its answer would lack what we say of each case.
-_BEARER = HTTPBearer(bearerFormat="JWT", description="From `python -m labs token`.", auto_error=False)
+BEARER = HTTPBearer(bearerFormat="JWT", description="From `python -m labs token`.", auto_error=False)
 _WORKER = HTTPBearer(
     scheme_name="Worker", bearerFormat="JWT", description="Made by workers themselves.", auto_error=False
 )
@@ -28,26 +28,25 @@ class Authenticator:
         self._secret = settings.signing_secret()
         self._audience = settings.jwt_audience
 
-    async def __call__(self, given: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]) -> User:
+    async def __call__(self, given: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]) -> User:
         if given is None:
-            raise _unauthorized("a bearer token is needed: python -m labs token")
-        return self.user(given.credentials.strip())
+            raise unauthorized("a bearer token is needed: python -m labs token")
+        return _user(self.claims(given.credentials.strip()))
 
-    def user(self, token: str) -> User:
-        """The user that a token names.
+    def claims(self, token: str) -> dict[str, Any]:
+        """What a user's token says.
 
         Raises:
             HTTPException: 401, saying what is wrong but nothing of the token.
         """
         try:
-            claims = _claims(token, self._secret, audience=self._audience, required=("exp", "aud", "sub"))
+            return _claims(token, self._secret, audience=self._audience, required=("exp", "aud", "sub"))
         except jwt.ExpiredSignatureError:
-            raise _unauthorized("the token has expired: make a new one") from None
+            raise unauthorized("the token has expired: make a new one") from None
         except jwt.InvalidAudienceError:
-            raise _unauthorized("the token is for another audience") from None
+            raise unauthorized("the token is for another audience") from None
         except jwt.PyJWTError:
-            raise _unauthorized("the token is not valid") from None
-        return _user(claims)
+            raise unauthorized("the token is not valid") from None
 
 
 class WorkersOnly:
@@ -88,10 +87,11 @@ def _user(claims: dict[str, Any]) -> User:
     subject = str(claims["sub"])
     # Ten digits at most: int() refuses thousands of them with an error of its own.
     if not re.fullmatch("[0-9]{1,10}", subject) or not 0 < int(subject) <= _LARGEST_USER_ID:
-        raise _unauthorized("the token's subject is not a user id")
+        raise unauthorized("the token's subject is not a user id")
     email = claims.get("email")
     return User(int(subject), email[:320] if isinstance(email, str) and email.isprintable() else None)
 
 
-def _unauthorized(detail: str) -> HTTPException:
+def unauthorized(detail: str) -> HTTPException:
+    """The answer to who can't say who he is."""
     return HTTPException(401, detail, headers={"WWW-Authenticate": "Bearer"})

@@ -25,6 +25,8 @@ class BrokerWatch:
         self._settings = settings
         self._name = name
         self.up = False
+        #: The broker's address, once it is known.
+        self.url = settings.amqp_url
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -42,6 +44,7 @@ class BrokerWatch:
         while True:
             url = await asyncio.to_thread(self._find_url)
             if url is not None:
+                self.url = url
                 return url
             await asyncio.sleep(_LOOK_S)
 

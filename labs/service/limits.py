@@ -15,7 +15,7 @@ from limits.storage import storage_from_string
 
 from labs.errors import ConfigurationError
 from labs.settings import Settings
-from labs.systems.user import User
+from labs.systems.user import NamedUser, User
 
 
 class RateLimit:
@@ -32,7 +32,7 @@ class RateLimit:
     def limited(self, authenticate: Callable[..., Any]) -> Callable[..., Any]:
         """A dependency: the user of a request, if within the limit; else 429."""
 
-        async def user(user: User = Depends(authenticate)) -> User:  # noqa: B008 - FastAPI's way
+        async def user(user: User | NamedUser = Depends(authenticate)) -> User | NamedUser:  # noqa: B008 - FastAPI's way
             if await self._limiter.hit(self._limit, str(user.id)):
                 return user
             window = await self._limiter.get_window_stats(self._limit, str(user.id))

@@ -14,7 +14,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from labs.errors import (
+    BrokerError,
     DatabaseUnavailable,
+    DocumentNotFound,
     IdempotencyConflict,
     JobEnded,
     JobNotFound,
@@ -22,7 +24,10 @@ from labs.errors import (
     ModelFailed,
     ModelRefused,
     ModelUnavailable,
+    NotOwner,
+    RpcUnanswered,
     TooManyJobs,
+    VersionConflict,
 )
 from labs.systems.problem import MEDIA_TYPE, FieldProblem, Problem, problem
 
@@ -31,6 +36,9 @@ log = structlog.get_logger()
 #: Our errors and the status they mean to a caller.
 _STATUS = {
     JobNotFound: 404,
+    DocumentNotFound: 404,
+    NotOwner: 403,
+    VersionConflict: 409,
     IdempotencyConflict: 422,
     JobEnded: 409,
     LeaseLost: 409,
@@ -39,6 +47,13 @@ _STATUS = {
     ModelUnavailable: 503,
     ModelFailed: 502,
     ModelRefused: 502,
+    RpcUnanswered: 504,
+    BrokerError: 503,
+}
+_SAID = {
+    502: "the model failed: try again",
+    503: "a part of the service is away: try again",
+    504: "a part of the service did not answer in time: it may have done it or not; try again",
 }
 _RETRY_AFTER_S = "2"
 
@@ -127,12 +142,13 @@ def _body(message: str) -> dict[str, str]:
     return {"field": "body", "message": message}
 
 
-async def _known(_: Request, error: Exception) -> JSONResponse:
+async def _known(request: Request, error: Exception) -> JSONResponse:
     status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
+    if isinstance(error, VersionConflict) and "If-Match" in request.headers:
+        status = 412  # what the caller made a condition isn't so
     if isinstance(error, TooManyJobs):
         return answer(status, str(error), headers={"Retry-After": str(max(1, math.ceil(error.retry_after_s)))})
     if status < 500:
         return answer(status, str(error))
     log.warning("request failed", error=str(error))
-    detail = "a part of the service is away: try again" if status == 503 else "the model failed: try again"
-    return answer(status, detail, headers={"Retry-After": _RETRY_AFTER_S})
+    return answer(status, _SAID[status], headers={"Retry-After": _RETRY_AFTER_S})

@@ -1,8 +1,9 @@
-"""The relay process: outbox to broker, and the reconciler."""
+"""The relay process: outbox to broker, the reconciler, and the sweeps of all systems."""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from labs.messaging.publisher import Publisher
 from labs.messaging.topology import declare
@@ -13,7 +14,7 @@ from labs.settings import Settings
 from labs.store.database import Database
 from labs.store.hints import Listener
 from labs.store.outbox import OUTBOX_HINT, Outbox
-from labs.systems.registry import topology
+from labs.systems.registry import SYSTEMS, topology
 
 
 def run_relay(settings: Settings) -> None:
@@ -49,6 +50,7 @@ async def _relay(settings: Settings, found: Addresses, stop: asyncio.Event) -> N
         batch=settings.relay_batch,
         lease_s=settings.relay_lease_s,
         reconcile_after_s=settings.reconcile_after_s,
+        sweeps=[partial(system.sweep, database, settings) for system in SYSTEMS if system.sweep],
     )
     async with database, publisher, listener:
         await schema_applied(database, stop)

@@ -12,7 +12,9 @@ from labs.settings import Settings
 ALGORITHM = "HS256"
 
 
-def make_token(settings: Settings, *, user_id: int, email: str | None = None, lifetime_s: int | None = None) -> str:
+def make_token(
+    settings: Settings, *, user_id: int | str, email: str | None = None, lifetime_s: int | None = None
+) -> str:
     """Sign a token for a user, valid for `lifetime_s` seconds."""
     now_s = int(time.time())
     claims: dict[str, Any] = {

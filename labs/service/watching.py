@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from labs.errors import DatabaseUnavailable
 from labs.service.health import BrokerWatch, database_up
 from labs.store.database import Database
-from labs.store.jobs import Jobs
+from labs.store.jobs import Reading
 from labs.store.outbox import Outbox
 
 JOBS = Gauge("lab_jobs", "Jobs by status.", ("system", "status"))
@@ -42,7 +42,7 @@ _UNAVAILABLE = {"status": "unavailable", "database": "down", "broker": "up"}
 _METRICS_EXAMPLE = 'lab_jobs{status="completed",system="cover_letters"} 3.0\n'
 
 
-def watching(*, database: Database, jobs: Mapping[str, Jobs], outbox: Outbox, broker: BrokerWatch) -> APIRouter:
+def watching(*, database: Database, jobs: Mapping[str, Reading], outbox: Outbox, broker: BrokerWatch) -> APIRouter:
     """The router; `jobs` are those of each system."""
     router = APIRouter(tags=["watching"])
 

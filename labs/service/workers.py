@@ -52,6 +52,7 @@ async def _work(settings: Settings, found: Addresses, stop: asyncio.Event) -> No
     )
     async with database, publisher, ModelClient(settings) as model, Callback(settings) as callback:
         await schema_applied(database, stop)
+        await model.prepare()
         parts = WorkerParts(
             settings=settings,
             name=name,

@@ -17,6 +17,7 @@ from labs.stack.child import ChildRecord
 from labs.stack.records import end_records, load_records, read_records
 from labs.stack.stack import Stack, port_or_free, uses_own_model
 from labs.store.server import find_database, private_server, resolve_database
+from labs.systems.registry import services
 
 _LOCK_TIMEOUT_S = 300.0
 
@@ -73,7 +74,7 @@ class Lab:
                 records_file=self._records_file,
                 progress=self._progress,
             )
-            stack.start(workers=workers, found=found)
+            stack.start(workers=workers, services=tuple(services()), found=found)
             return bool(stack.children)
 
     def _ports(self) -> dict[str, object]:

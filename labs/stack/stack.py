@@ -77,10 +77,11 @@ class Stack:
         if self._own_model and self._model_url:
             environment["OPENAI_BASE_URL"] = f"{self._model_url}/v1"
             environment["OPENAI_API_KEY"] = "stub"
+        environment["RABBITMQ_URL"] = environment["LAB_AMQP_URL"]
         return environment
 
-    def start(self, *, workers: int = 1, found: Sequence[ChildRecord] = ()) -> Self:
-        """Start everything but what was found running, and wait until it is ready.
+    def start(self, *, workers: int = 1, services: Sequence[str] = (), found: Sequence[ChildRecord] = ()) -> Self:
+        """Start everything but what was found running, and wait until it is ready; `services` are systems' own.
 
         Raises:
             ProcessFailed: one of them did not start; all that were started here are ended again.
@@ -95,8 +96,12 @@ class Stack:
             if "api" not in running:
                 self.start_api()
             self._values["api_url"] = running["api"].url if "api" in running else self.api_url
-            names = ["relay", *(f"worker-{number}" for number in range(1, workers + 1))]
-            started = [self.launch(_kind(name), name=name) for name in names if name not in running]
+            names = ["relay", *(f"worker-{number}" for number in range(1, workers + 1)), *services]
+            started = [
+                self.launch(name if name in services else _kind(name), name=name)
+                for name in names
+                if name not in running
+            ]
             for child in started:
                 self._ready(child)
         except BaseException:
@@ -124,9 +129,13 @@ class Stack:
         """Start one more worker, with these settings changed for it."""
         return self._ready(self.launch("worker", name=f"worker-{len(self.children)}", **overrides))
 
+    def start_service(self, service: str, **overrides: object) -> Child:
+        """Start one more process of a system's own, `SYSTEM-SERVICE`."""
+        return self._ready(self.launch(service, name=f"{service}-{len(self.children)}", **overrides))
+
     def launch(self, kind: str, *, name: str | None = None, **overrides: object) -> Child:
         """Start a process and don't wait until it is ready."""
-        child = Child(name or kind, [kind], environment=self.environment(**overrides), folder=self._folder)
+        child = Child(name or kind, kind.split("-"), environment=self.environment(**overrides), folder=self._folder)
         self.children.append(child)
         self._save()
         return child
@@ -138,8 +147,8 @@ class Stack:
         return child
 
     def of(self, kind: str) -> list[Child]:
-        """The running processes of a kind: stub, api, relay, worker."""
-        return [child for child in self.children if _kind(child.name) == kind and child.is_running]
+        """The running processes of a kind: stub, api, relay, worker, or a system's service."""
+        return [child for child in self.children if f"{child.name}-".startswith(f"{kind}-") and child.is_running]
 
     @property
     def api_url(self) -> str:
@@ -157,7 +166,7 @@ class Stack:
                 return child.url
         raise ConfigurationError(f"no {kind} of this stack runs: start it first")
 
-    def token(self, *, user_id: int = 1, email: str | None = None) -> str:
+    def token(self, *, user_id: int | str = 1, email: str | None = None) -> str:
         """A bearer token that this stack's API accepts."""
         return make_token(load_settings(**self._values), user_id=user_id, email=email)
 
@@ -168,7 +177,8 @@ class Stack:
             ProcessFailed: some had to be killed; all are gone all the same.
         """
         killed: list[ProcessFailed] = []
-        for kind in ("api", "relay", "worker", "stub"):
+        others = sorted({_kind(child.name) for child in self.children} - {"api", "stub"})
+        for kind in ("api", *others, "stub"):
             ending = self.of(kind)
             for child in ending:
                 child.signal(signal.SIGTERM)

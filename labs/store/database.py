@@ -33,6 +33,8 @@ _PASSING = (
     psycopg.errors.ReadOnlySqlTransaction,
     psycopg.errors.IdleInTransactionSessionTimeout,
 )
+#: Nothing is wrong but with the moment: tried again, the same transaction may succeed.
+_ABORTED = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 
 
 def connection_info(url: str, *, name: str) -> str:
@@ -68,7 +70,8 @@ class Database:
             min_size=1,
             max_size=pool,
             timeout=timeout_s,
-            reconnect_timeout=2.0,
+            # Shorter than anybody's patience, so that who waits is told in time.
+            reconnect_timeout=max(2.0, timeout_s - 1.0),
             open=False,
         )
         self._checking: asyncio.Task[None] | None = None
@@ -89,14 +92,16 @@ class Database:
         """A connection from the pool.
 
         Raises:
-            DatabaseUnavailable: none could be had in time, or it broke. If it broke on a commit, the
-                commit may or may not have happened.
+            DatabaseUnavailable: none could be had in time, it broke, or the server aborted the transaction for the
+                sake of others. If it broke on a commit, the commit may or may not have happened.
         """
         try:
             async with self._pool.connection() as connection:
                 yield connection
         except psycopg.errors.UndefinedTable as error:
             raise DatabaseUnavailable("the database has no tables yet: start a worker") from error
+        except _ABORTED as error:
+            raise DatabaseUnavailable(f"the database has aborted a transaction: {_first_line(error)}") from error
         except _PASSING as error:
             self._drop_broken_connections()
             raise DatabaseUnavailable(f"the database doesn't answer: {_first_line(error)}") from error
@@ -106,6 +111,21 @@ class Database:
         """A connection in a transaction, committed at the end. Raises as `connection` does."""
         async with self.connection() as connection, connection.transaction():
             yield connection
+
+    async def execute(self, query: str, *parameters: object) -> None:
+        """Run one statement, a transaction of its own. Raises as `connection` does."""
+        async with self.connection() as db:
+            await db.execute(query, parameters)
+
+    async def rows(self, query: str, *parameters: object) -> list[Row]:
+        """What one statement gives. Raises as `connection` does."""
+        async with self.connection() as db:
+            return await (await db.execute(query, parameters)).fetchall()
+
+    async def row(self, query: str, *parameters: object) -> Row | None:
+        """The first row that one statement gives, or None. Raises as `connection` does."""
+        async with self.connection() as db:
+            return await (await db.execute(query, parameters)).fetchone()
 
     def _drop_broken_connections(self) -> None:
         # One broken connection after a restart means all are: throw them away before others trip over them.

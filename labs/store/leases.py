@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import structlog
 
 from labs.errors import DatabaseUnavailable
-from labs.store.jobs import Claim, Jobs
+from labs.store.jobs import Claim, Claiming
 
 log = structlog.get_logger()
 
@@ -20,7 +20,7 @@ class LeaseKeeper:
     A process that dies stops renewing, and its jobs can be claimed by others `lease_s` seconds later.
     """
 
-    def __init__(self, jobs: Jobs, *, lease_s: float) -> None:
+    def __init__(self, jobs: Claiming, *, lease_s: float) -> None:
         self._jobs = jobs
         self._lease_s = lease_s
         self._held: dict[str, Claim] = {}

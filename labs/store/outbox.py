@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from labs.store.database import Database, Row
+from labs.store.database import Database, Db, Row
 
 #: The hint that a transaction has left messages (`labs.store.hints`).
 OUTBOX_HINT = "outbox"
@@ -60,6 +60,8 @@ INSERT_VALUES = (
     "%(o_body)s::text, %(o_correlation_id)s::text, %(o_traceparent)s::text, %(o_occurred_at)s::timestamptz, "
     "%(o_consumers)s::text[]"
 )
+
+_PUT = f"INSERT INTO outbox ({INSERT_COLUMNS}) SELECT {INSERT_VALUES}"
 
 # Materialized, here and below: as a plain subquery it may be run once for each row, and then take more than its limit.
 _CLAIM = f"""
@@ -109,6 +111,11 @@ DELETE FROM outbox WHERE id IN (
     SELECT id FROM outbox WHERE settled_at < clock_timestamp() - make_interval(secs => %(retention_s)s) LIMIT 5000)
 """
 _SWEEP_INBOX = "DELETE FROM inbox WHERE at < clock_timestamp() - make_interval(secs => %(retention_s)s)"
+
+
+async def put(db: Db, message: OutboxMessage) -> None:
+    """Insert a message in the transaction of the fact it tells."""
+    await db.execute(_PUT, message.parameters())
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,7 @@ CREATE TABLE IF NOT EXISTS resume_enhancements (
     text       TEXT NOT NULL,
     created_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
 );
+CREATE INDEX IF NOT EXISTS resume_enhancements_oldest ON resume_enhancements (created_at);
 
 CREATE TABLE IF NOT EXISTS job_applications (
     user_id         INTEGER NOT NULL,
@@ -145,4 +146,101 @@ CREATE TABLE IF NOT EXISTS resume_profiles (
     user_id    INTEGER PRIMARY KEY,
     profile    JSONB NOT NULL,
     updated_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+
+-- What a request with an Idempotency-Key has made, where it made no job.
+CREATE TABLE IF NOT EXISTS requests (
+    user_id         TEXT NOT NULL,
+    idempotency_key TEXT NOT NULL,
+    request_hash    TEXT NOT NULL,
+    made            TEXT NOT NULL,               -- the id of what it made
+    created_at      TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (user_id, idempotency_key)
+);
+
+-- Users with names. Nobody needs a row here to write documents.
+CREATE TABLE IF NOT EXISTS registered_users (
+    id         TEXT PRIMARY KEY,
+    name       TEXT NOT NULL,
+    email      TEXT NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS documents (
+    id         TEXT PRIMARY KEY,
+    created_by TEXT NOT NULL,
+    version    INTEGER NOT NULL,                 -- the newest
+    created_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX IF NOT EXISTS documents_newest ON documents (created_by, created_at DESC, id DESC);
+
+-- Every version stays: an event tells of one, and may be handled when there are newer ones.
+CREATE TABLE IF NOT EXISTS document_versions (
+    document_id TEXT NOT NULL REFERENCES documents (id),
+    version     INTEGER NOT NULL,
+    title       TEXT NOT NULL,
+    content     TEXT NOT NULL,
+    tags        TEXT[] NOT NULL,
+    PRIMARY KEY (document_id, version)
+);
+
+CREATE TABLE IF NOT EXISTS document_comments (
+    id          TEXT PRIMARY KEY,
+    document_id TEXT NOT NULL REFERENCES documents (id),
+    created_by  TEXT NOT NULL,
+    text        TEXT NOT NULL,
+    created_at  TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX IF NOT EXISTS document_comments_newest ON document_comments (document_id, created_at DESC, id DESC);
+
+-- The three tables below are each written by one consumer of events alone, and refer to nothing.
+CREATE TABLE IF NOT EXISTS notifications (
+    message_id  UUID PRIMARY KEY,                -- of the event
+    user_id     TEXT NOT NULL,                   -- who is told
+    type        TEXT NOT NULL,
+    text        TEXT NOT NULL,
+    about       TEXT NOT NULL,                   -- the id of what it is about
+    occurred_at TIMESTAMPTZ NOT NULL             -- by which they are sorted: events come in any order
+);
+CREATE INDEX IF NOT EXISTS notifications_newest ON notifications (user_id, occurred_at DESC);
+
+CREATE TABLE IF NOT EXISTS document_search (
+    document_id TEXT PRIMARY KEY,
+    version     INTEGER NOT NULL,                -- an event of an older one changes nothing
+    title       TEXT NOT NULL,
+    tags        TEXT[] NOT NULL,
+    created_by  TEXT NOT NULL,
+    words       TSVECTOR NOT NULL
+);
+CREATE INDEX IF NOT EXISTS document_search_words ON document_search USING gin (words);
+
+CREATE TABLE IF NOT EXISTS document_activity (
+    message_id  UUID PRIMARY KEY,                -- of the event
+    type        TEXT NOT NULL,
+    day         DATE NOT NULL                    -- in UTC, of the event
+);
+CREATE INDEX IF NOT EXISTS document_activity_day ON document_activity (day);
+-- The peers' three services: each knows its own table and no other's.
+CREATE TABLE IF NOT EXISTS peers_users (
+    user_id    INTEGER PRIMARY KEY,
+    username   TEXT UNIQUE NOT NULL,
+    email      TEXT NOT NULL,
+    profile    JSONB NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+);
+CREATE TABLE IF NOT EXISTS peers_matching (
+    user_id       INTEGER PRIMARY KEY,
+    created_at    TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    waiting_since TIMESTAMPTZ,                   -- NULL: not looking for a peer
+    session_id    UUID,
+    peer_id       INTEGER
+);
+CREATE INDEX IF NOT EXISTS peers_matching_waiting ON peers_matching (waiting_since) WHERE waiting_since IS NOT NULL;
+CREATE TABLE IF NOT EXISTS peers_participants (
+    session_id    VARCHAR(64) NOT NULL,
+    user_id       INTEGER NOT NULL,
+    last_sequence BIGINT NOT NULL DEFAULT 0,     -- of the changes that this author has published
+    last_hash     TEXT,                          -- of the last one, to know it again
+    PRIMARY KEY (session_id, user_id)
 );

@@ -49,6 +49,7 @@ _CONFIGURATION = {
     "logging_collector": "off",
     "log_line_prefix": "%m [%p] ",
     "timezone": "UTC",
+    "track_commit_timestamp": "on",  # a trial asks whether an ack came after its commit
 }
 
 
@@ -73,6 +74,10 @@ class PostgresServer:
     def log(self) -> Path:
         """The server's log."""
         return self.data.parent / "postgres.log"
+
+    def read_log(self) -> str:
+        """All that PostgreSQL has written into its log."""
+        return self.log.read_text(errors="replace")
 
     @property
     def url(self) -> str:

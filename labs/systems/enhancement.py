@@ -1,6 +1,6 @@
 """Has the model improve a description, and does without when it can't: a resume never waits for long, and never fails.
 
-Equal descriptions in the same language are improved once: the answers are kept by a hash.
+Equal descriptions in the same language are improved once: the answers are kept by a hash, for a while.
 """
 
 from __future__ import annotations
@@ -8,22 +8,29 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from labs.errors import ModelError, ModelRefused
-from labs.llm.client import ModelClient
 from labs.llm.enhancement import enhancement_prompt
 from labs.settings import Settings
 from labs.store.database import Database
 from labs.telemetry import ENHANCEMENTS, MODEL_SECONDS, observed
+
+if TYPE_CHECKING:
+    from labs.llm.client import ModelClient
 
 log = structlog.get_logger()
 
 _MOST_CHARACTERS = 8000
 _GET = "SELECT text FROM resume_enhancements WHERE key = %s"
 _KEEP = "INSERT INTO resume_enhancements (key, text) VALUES (%s, %s) ON CONFLICT (key) DO NOTHING"
+_FORGET = """
+DELETE FROM resume_enhancements WHERE key IN (
+    SELECT key FROM resume_enhancements
+    WHERE created_at < clock_timestamp() - make_interval(secs => %s) ORDER BY created_at LIMIT 5000)
+"""
 
 
 @dataclass(frozen=True)
@@ -60,14 +67,12 @@ class Enhancer:
         except ModelError as error:
             log.warning("going on without the model", job_id=job_id, reason=str(error))
             return _without(description, _FAILURES.get(type(error).__name__, "the model failed at every attempt"))
-        async with self._database.connection() as db:
-            await db.execute(_KEEP, [key, text])
+        await self._database.execute(_KEEP, key, text)
         ENHANCEMENTS.labels("model").inc()
         return Enhanced(text, {"enhanced": True, "enhancementCached": False})
 
     async def _kept(self, key: str) -> str | None:
-        async with self._database.connection() as db:
-            row = await (await db.execute(_GET, [key])).fetchone()
+        row = await self._database.row(_GET, key)
         return str(row["text"]) if row else None
 
     async def _ask(self, description: str, language: str, job_id: str) -> str:
@@ -86,6 +91,11 @@ class Enhancer:
             else:
                 return completion.text.replace("\x00", "").strip()[:_MOST_CHARACTERS]
         raise AssertionError("the last attempt returns or raises")
+
+
+async def forget_enhancements(database: Database, settings: Settings) -> None:
+    """Delete answers that the model gave too long ago; the next such description is improved anew."""
+    await database.execute(_FORGET, settings.enhancement_lifetime_s)
 
 
 _FAILURES = {

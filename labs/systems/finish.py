@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from labs.store.jobs import Claim, Jobs
+from labs.store.jobs import Claim, Ending
 from labs.store.outbox import OutboxMessage
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -49,7 +49,7 @@ class Committed(Generic[Body]):
         failed: the event of a failed one, with its error code.
     """
 
-    jobs: Jobs
+    jobs: Ending
     job_id: Callable[[Body], str]
     completed: Callable[[Body], OutboxMessage]
     failed: Callable[[Body, str], OutboxMessage]

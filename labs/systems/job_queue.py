@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labs.messaging.message import Schemas
-from labs.store.jobs import Jobs
+from labs.store.jobs import Claiming
 from labs.store.leases import LeaseKeeper
 from labs.store.statements import JobTable
 from labs.systems.job_worker import Body, JobSystem, JobWorker
@@ -20,7 +20,7 @@ def job_queue(parts: WorkerParts, table: JobTable, schemas: Schemas, system: Job
         system: the work.
     """
     settings = parts.settings
-    jobs = Jobs(parts.database, table)
+    jobs = Claiming(parts.database, table)
     keeper = LeaseKeeper(jobs, lease_s=settings.lease_s)
     worker = JobWorker(
         jobs,

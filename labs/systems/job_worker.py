@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
@@ -22,7 +23,7 @@ from labs.messaging.delivery import Delivery
 from labs.messaging.message import now
 from labs.messaging.supervision import Backoff
 from labs.store.hints import Ringer
-from labs.store.jobs import Claim, Jobs, JobStatus, NotClaimed
+from labs.store.jobs import Claim, Claiming, JobStatus, NotClaimed
 from labs.store.leases import LeaseKeeper
 from labs.store.outbox import OUTBOX_HINT
 from labs.systems.finish import Finish, Work
@@ -62,7 +63,7 @@ class JobWorker(Generic[Body]):
 
     def __init__(
         self,
-        jobs: Jobs,
+        jobs: Claiming,
         system: JobSystem[Body],
         *,
         name: str,
@@ -86,9 +87,10 @@ class JobWorker(Generic[Body]):
         allowed = 0
         while True:
             async with self._quarantine.turn(allowed):
+                asked_s = time.monotonic()
                 claim = await self._claim(delivery, self._system.job_id(body), allowed)
                 if isinstance(claim, Claim):
-                    await self._work(claim, delivery)
+                    await self._work(claim, delivery, asked_s=asked_s)
                     return
             if claim.status.terminal:
                 log.info("duplicate of an ended job", job_id=self._system.job_id(body), status=claim.status.value)
@@ -126,17 +128,19 @@ class JobWorker(Generic[Body]):
             least_s, most_s = _LOOK_AGAIN_S
             raise Deferred("another worker is at it", delay_s=min(max(standing.held_for_s, least_s), most_s))
 
-    async def _work(self, claim: Claim, delivery: Delivery) -> None:
+    async def _work(self, claim: Claim, delivery: Delivery, *, asked_s: float) -> None:
         body = self._body(delivery)
         try:
             async with self._keeper.holding(claim), self._released_on_failure(claim):
+                # A process that stood still meanwhile would do, and pay for, what another one does by now.
+                if time.monotonic() - asked_s > self._lease_s:
+                    raise Deferred("its claim ran out before the work began", delay_s=_LOOK_AGAIN_S[0])
                 work = await self._system.perform(body)
                 failpoints.reach("job.performed")
                 await until_up(lambda: self._system.finish.complete(claim, body, work))
         except LeaseLost as error:
             log.warning("result discarded", job_id=claim.job_id, reason=str(error))
             return
-        failpoints.reach("job.committed")
         self._observe(delivery, JobStatus.COMPLETED)
         self._ringer.ring(OUTBOX_HINT)
         self._ringer.ring(JOBS_HINT, claim.job_id)

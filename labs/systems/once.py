@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import structlog
+
 from labs.messaging.delivery import Delivery
-from labs.messaging.message import Schemas
+from labs.messaging.message import Schemas, now
 from labs.store.database import Database, Db
 from labs.store.inbox import record_effect, record_given_up
 from labs.systems.system import Consuming, WorkerParts
+from labs.telemetry import EVENT_SECONDS
+
+log = structlog.get_logger()
 
 Effect = Callable[[Db, Delivery], Awaitable[None]]
 
@@ -35,9 +40,15 @@ class Once:
 
     async def handle(self, delivery: Delivery) -> None:
         """Have the effect of an event; a duplicate changes nothing."""
+        message = delivery.message
+        log.info(f"Processing {message.type} event", queue=self._queue, message_id=message.message_id)
         async with self._turn, self._database.transaction() as db:
-            if await record_effect(db, consumer=self._queue, message_id=delivery.message.message_id):
+            is_new = await record_effect(db, consumer=self._queue, message_id=message.message_id)
+            if is_new:
                 await self._effect(db, delivery)
+        log.info("Event processed" if is_new else "Duplicate event", queue=self._queue, message_id=message.message_id)
+        if is_new:
+            EVENT_SECONDS.labels(self._queue).observe((now() - message.occurred_at).total_seconds())
 
     async def give_up(self, delivery: Delivery, reason: str) -> None:  # noqa: ARG002 - the reason is in the letter
         """Record that an event went to the dead-letter queue."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
+
+if TYPE_CHECKING:
+    from fastapi.exceptions import RequestValidationError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -38,6 +41,7 @@ _DETAILS = {
     429: "more than 120 per 1 minute: try again later",
     502: "the model failed: try again",
     503: "a part of the service is away: try again",
+    504: "a part of the service did not answer in time: it may have done it or not; try again",
 }
 _FIELDS = {
     413: [{"field": "body", "message": "is too large"}],
@@ -47,6 +51,7 @@ _HEADERS = {
     401: ("WWW-Authenticate", "Always `Bearer`."),
     429: ("Retry-After", "Seconds to wait."),
     503: ("Retry-After", "Seconds to wait."),
+    504: ("Retry-After", "Seconds to wait."),
 }
 
 
@@ -57,17 +62,19 @@ def problem(status: int, detail: str, **more: Any) -> dict[str, Any]:
 
 def refused(place: Literal["body", "query", "path"], field: str, message: str) -> RequestValidationError:
     """The error that names a field of the request, for what no schema can say; it is answered with 422."""
+    from fastapi.exceptions import RequestValidationError  # noqa: PLC0415 - workers, which answer nobody, load no FastAPI
+
     return RequestValidationError([{"loc": (place, field), "msg": message, "type": "value_error"}])
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """FastAPI's `responses` for the problems that a route may answer with."""
-    return {status: _documented(status) for status in statuses}
+def documented(*statuses: int, details: Mapping[int, str] | None = None) -> dict[int | str, dict[str, Any]]:
+    """FastAPI's `responses` for the problems that a route may answer with; `details` are examples of its own."""
+    return {status: _documented(status, {**_DETAILS, **(details or {})}[status]) for status in statuses}
 
 
-def _documented(status: int) -> dict[str, Any]:
+def _documented(status: int, detail: str) -> dict[str, Any]:
     fields = {"errors": _FIELDS[status]} if status in _FIELDS else {}
-    example = problem(status, _DETAILS[status], **fields)
+    example = problem(status, detail, **fields)
     schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
     response: dict[str, Any] = {
         "description": HTTPStatus(status).phrase,

@@ -6,10 +6,12 @@ from labs.messaging.topology import Topology
 from labs.settings import Settings
 from labs.store.statements import JobTable
 from labs.systems.cover_letters.system import COVER_LETTERS
+from labs.systems.documents.system import DOCUMENTS
+from labs.systems.peers.system import PEERS
 from labs.systems.resumes.system import RESUMES
-from labs.systems.system import System
+from labs.systems.system import Serve, System
 
-SYSTEMS: tuple[System, ...] = (COVER_LETTERS, RESUMES)
+SYSTEMS: tuple[System, ...] = (COVER_LETTERS, RESUMES, DOCUMENTS, PEERS)
 
 
 def topology(settings: Settings) -> Topology:
@@ -25,6 +27,17 @@ def work_queues() -> tuple[str, ...]:
     return tuple(queue for system in SYSTEMS for queue in system.queues)
 
 
+def dead_letter_queues(settings: Settings) -> dict[str, str]:
+    """The dead-letter queue of each work queue; some share one."""
+    whole = topology(settings)
+    return {queue: whole.dead_letter_queue(queue) for queue in work_queues()}
+
+
 def tables() -> dict[str, JobTable]:
     """The tables of jobs by the name of their system."""
     return {system.name: system.table for system in SYSTEMS if system.table}
+
+
+def services() -> dict[str, Serve]:
+    """The processes of systems' own, `SYSTEM-SERVICE`."""
+    return {f"{system.name}-{name}": serve for system in SYSTEMS for name, serve in system.services.items()}

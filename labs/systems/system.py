@@ -7,8 +7,9 @@ that a worker does without the web framework, and a command without both.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from labs.messaging.delivery import Handler, OnDeadLetter
@@ -18,11 +19,13 @@ from labs.settings import Settings
 from labs.store.database import Database
 from labs.store.hints import Listener, Ringer
 from labs.store.statements import JobTable
+from labs.systems.contract import Answered, Sent
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from labs.llm.client import ModelClient
+    from labs.messaging.client import RabbitMQClient
     from labs.systems.callback import Callback
 
 _EVENTS_PREFETCH = 50
@@ -87,7 +90,10 @@ class ApiParts:
         model: for what is done while the caller waits.
         reader: a dependency that gives the user of a request.
         requester: the same, counted against the user's limit.
+        named_reader: like `reader`, where users have names.
+        named_requester: like `requester`, where users have names.
         worker: a dependency that lets workers in alone.
+        client: makes a client of the broker, to be connected and closed; `BrokerUnavailable` if none is known yet.
         stopping: set when streams are to end; the listener must be woken then.
     """
 
@@ -98,8 +104,45 @@ class ApiParts:
     model: ModelClient
     reader: Callable[..., Any]
     requester: Callable[..., Any]
+    named_reader: Callable[..., Any]
+    named_requester: Callable[..., Any]
     worker: Callable[..., Any]
+    client: Callable[[], RabbitMQClient]
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceParts:
+    """What a process of a system's own gets.
+
+    Args:
+        settings: all of them.
+        database: its pool.
+        ringer: tells relays.
+        client: connected to the broker.
+    """
+
+    settings: Settings
+    database: Database
+    ringer: Ringer
+    client: RabbitMQClient
+
+
+#: Starts all that a service consumes and serves, and returns.
+Serve = Callable[[ServiceParts], Awaitable[None]]
+
+
+def _no_consumers(_: WorkerParts) -> Sequence[Consuming]:
+    return ()
+
+
+def later(function: str) -> Callable[..., Any]:
+    """The function `module:name`, imported when it is called."""
+
+    def call(*arguments: Any) -> Any:
+        return resolve_name(function)(*arguments)
+
+    return call
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,15 +152,23 @@ class System:
     Args:
         name: in metrics and on the command line.
         topology: exchanges, queues and bindings, as these settings want them.
-        queues: its work queues, each with a dead-letter queue.
+        queues: its work queues.
         table: of its jobs, if it has some.
         consumers: what its part of a worker handles.
         routes: its part of the API.
+        sends: every kind of message that it publishes.
+        answers: every kind of call that it answers.
+        sweep: deletes what has expired of what it keeps, if it keeps some for a while; harmless to repeat.
+        services: its own processes, by name.
     """
 
     name: str
     topology: Callable[[Settings], Topology]
     queues: tuple[str, ...]
-    consumers: Callable[[WorkerParts], Sequence[Consuming]]
     routes: Callable[[ApiParts], Sequence[APIRouter]]
+    sends: tuple[Sent, ...]
+    answers: tuple[Answered, ...] = ()
+    consumers: Callable[[WorkerParts], Sequence[Consuming]] = _no_consumers
     table: JobTable | None = None
+    services: Mapping[str, Serve] = field(default_factory=dict)
+    sweep: Callable[[Database, Settings], Awaitable[None]] | None = None

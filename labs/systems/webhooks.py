@@ -22,6 +22,7 @@ from labs.store.database import Db
 from labs.store.statements import JobTable
 from labs.systems.once import Effect
 from labs.systems.problem import refused
+from labs.tls import tls_for
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 #: Answers after which another attempt may succeed, besides the receiver's own failures.
@@ -110,7 +111,7 @@ class Webhooks:
             "X-Webhook-Timestamp": timestamp,
             "X-Webhook-Signature": f"sha256={signature(secret, timestamp, body)}",
         }
-        async with httpx.AsyncClient(trust_env=False, follow_redirects=False) as client:
+        async with httpx.AsyncClient(verify=tls_for(str(url)), trust_env=False, follow_redirects=False) as client:
             request = client.build_request(
                 "POST",
                 url.copy_with(host=str(address)),

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from labs.settings import get_settings
-from loadtest.capacity import Capacity, Goal, Phase, Step, judged, search
+from loadtest.capacity import Capacity, Goal, search
 from loadtest.commands import shared
 from loadtest.commands.options import with_plan
 from loadtest.commands.watching import Ticker
@@ -24,6 +24,7 @@ from loadtest.results.plots import plot_capacity
 from loadtest.results.report import report_html
 from loadtest.results.verdict import written
 from loadtest.results.words import little_in_words, shown_ms
+from loadtest.step import Phase, Step, judged
 
 #: What a run costs beyond its load: queues, processes, and the quiet at its end.
 _BESIDES_S = 3.0

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from loadtest.commands import shared
 from loadtest.engine.plan import Plan
-from loadtest.engine.run import Sample
+from loadtest.engine.result import Sample
 
 _LOG_EVERY_S = 5.0
 #: Rates are those of the last so many samples: processes tell theirs at moments of their own.

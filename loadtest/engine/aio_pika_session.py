@@ -14,7 +14,7 @@ from aiormq.channel import EXCEPTION_MAPPING as CHANNEL_ERRORS
 from aiormq.connection import EXCEPTION_MAPPING as CONNECTION_ERRORS
 from aiormq.exceptions import AMQPError, ChannelClosed, ChannelInvalidStateError, ConnectionClosed
 
-from loadtest.engine.wire import LinkError, Refused
+from loadtest.engine.errors import LinkError, Refused
 
 #: What aio-pika raises when something is wrong with a connection.
 FAILURES = (AMQPError, OSError, ChannelInvalidStateError, TimeoutError)

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from loadtest.engine.child import tell, wait_for_start
 from loadtest.engine.consumption import Consumption
+from loadtest.engine.errors import LinkError
 from loadtest.engine.publications import Publications
-from loadtest.engine.wire import LinkError
 
 #: After a lost connection it is tried again so often.
 RECONNECT_S = 0.2

@@ -1,23 +1,27 @@
-"""Reads what a broker answers to a publisher: rows of acks at once, and everything else frame by frame."""
+"""Reads what a broker answers to a publisher: acks in a row, and everything else frame by frame."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from loadtest.engine import stamps
-from loadtest.engine.frames import ACK, BODY, HEAD, HEADER, HEARTBEAT, METHOD, NACK, RETURN, Frame, decoded, frames
-from loadtest.engine.wire import Inbox
-
-#: Every ack has this length: frame head, class and method, delivery tag, the flag `multiple`, end mark.
-ACK_BYTES = 21
-_TAG = slice(11, 19)
-_MULTIPLE = 19
-_BEFORE_TAG = np.frombuffer(HEAD.pack(METHOD, 1, 13) + ACK.to_bytes(4, "big"), np.uint8)
-_END = 0xCE
+from loadtest.engine.frames import (
+    ACK,
+    ACK_FRAME,
+    BODY,
+    END,
+    HEADER,
+    HEARTBEAT,
+    METHOD,
+    NACK,
+    RETURN,
+    Frame,
+    decoded,
+    frames,
+)
+from loadtest.engine.inbox import Inbox
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,8 @@ class Settled:
         nacked: whether the broker refused them.
     """
 
-    tags: NDArray[np.int64]
-    multiple: NDArray[np.bool_]
+    tags: Sequence[int]
+    multiple: Sequence[bool]
     nacked: bool = False
 
 
@@ -92,22 +96,19 @@ class ConfirmReader:
 
 
 def _leading_acks(inbox: Inbox) -> Settled | None:
-    """The acks that stand at the start of what has arrived, looked at as rows of one length."""
-    count = len(inbox) // ACK_BYTES
-    if not count:
-        return None
-    rows = inbox.array[: count * ACK_BYTES].reshape(count, ACK_BYTES)
-    fits = (rows[:, : _TAG.start] == _BEFORE_TAG).all(axis=1) & (rows[:, -1] == _END)
-    if not fits[0]:
-        return None
-    count = count if fits.all() else int(np.argmin(fits))
-    tags = np.ascontiguousarray(rows[:count, _TAG]).view(">i8").reshape(-1).astype(np.int64)
-    multiple = rows[:count, _MULTIPLE] & 1 == 1
-    inbox.drop(count * ACK_BYTES)
-    return Settled(tags, multiple)
+    """The acks that stand at the start of what has arrived: few, as one answers many messages, and of one length."""
+    tags: list[int] = []
+    multiple: list[bool] = []
+    whole = len(inbox) // ACK_FRAME.size * ACK_FRAME.size
+    for kind, _, _, method, tag, flag, end in ACK_FRAME.iter_unpack(inbox.data[:whole]):
+        if kind != METHOD or method != ACK or end != END:
+            break
+        tags.append(tag)
+        multiple.append(flag & 1 == 1)
+    inbox.drop(len(tags) * ACK_FRAME.size)
+    return Settled(tags, multiple) if tags else None
 
 
 def _settled(found: Frame) -> Settled:
     tag = int.from_bytes(found.payload[4:12], "big")
-    multiple = bool(found.payload[12] & 1)
-    return Settled(np.array([tag], np.int64), np.array([multiple]), nacked=found.method == NACK)
+    return Settled([tag], [bool(found.payload[12] & 1)], nacked=found.method == NACK)

@@ -6,15 +6,18 @@ import time
 
 from loadtest.engine.clients import RECONNECT_S, consume
 from loadtest.engine.consumption import Consumption
+from loadtest.engine.deliveries import Deliveries
+from loadtest.engine.errors import LinkError
 from loadtest.engine.plan import Task
-from loadtest.engine.publisher import GATHER_S
 from loadtest.engine.subscription import Subscription, wait_for_any
-from loadtest.engine.wire import LinkError
 from loadtest.engine.working import Working
 
 #: More messages than this in one look: for some time each look may wait a little, and will find as many.
 _MANY = 8
 _BUSY_S = 0.01
+#: It waits for a small share of the time that messages take anyway, within these bounds.
+_SHARE_OF_AGE = 0.1
+_LEAST_GATHER_S, _MOST_GATHER_S = 0.0005, 0.002
 
 
 class Consuming:
@@ -30,7 +33,7 @@ class Consuming:
             subscription.connect()
 
     def step(self) -> None:
-        idle, count = self._account.is_idle, 0
+        idle, count, newest = self._account.is_idle, 0, None
         for subscription in self._subscriptions:
             try:
                 if subscription.link is None:
@@ -39,12 +42,14 @@ class Consuming:
                     count += deliveries.count
                     self._account.take(deliveries, queue=subscription.queue)
                     subscription.done(deliveries)
+                    newest = deliveries
                 subscription.acknowledge(idle=idle)
             except LinkError as error:
                 subscription.lost()
                 self._account.lost(error)
                 time.sleep(RECONNECT_S)
-        self._wait(many=count > _MANY)
+        self._gather(count, newest)
+        wait_for_any(self._subscriptions)
 
     def disconnect(self) -> None:
         for subscription in self._subscriptions:
@@ -53,14 +58,14 @@ class Consuming:
             except LinkError as error:
                 self._account.lost(error)
 
-    def _wait(self, *, many: bool) -> None:
+    def _gather(self, count: int, newest: Deliveries | None) -> None:
+        """While messages come in plenty, let some come together."""
         now_s = time.monotonic()
-        if many:
+        if count > _MANY:
             self._busy_until_s = now_s + _BUSY_S
-        if now_s < self._busy_until_s:
-            time.sleep(GATHER_S)
-            return
-        wait_for_any(self._subscriptions)
+        if now_s < self._busy_until_s and newest is not None and len(newest.stamps):
+            age_s = now_s - float(newest.stamps["sent_ns"][-1]) / 1e9
+            time.sleep(min(_MOST_GATHER_S, max(_LEAST_GATHER_S, _SHARE_OF_AGE * age_s)))
 
 
 def main(task: Task) -> None:

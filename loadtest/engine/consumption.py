@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from loadtest.engine.child import CpuClock, facts_of, tell, told_to_stop
 from loadtest.engine.deliveries import Deliveries
+from loadtest.engine.errors import LinkError
 from loadtest.engine.histogram import Histogram
 from loadtest.engine.ledger import Books
 from loadtest.engine.plan import Task
-from loadtest.engine.stamps import Stamps
-from loadtest.engine.wire import LinkError
+from loadtest.engine.stamps import STAMP, Stamps
 
 #: After so long without a message, what is not yet acknowledged is.
 IDLE_S = 0.05
@@ -87,8 +87,8 @@ class Consumption:
         self._waiting = 0
 
     def _write(self, queue: str, taken: list[_Taken]) -> None:
-        stamps = np.concatenate([found for found, _ in taken])
-        came_ns = np.concatenate([np.broadcast_to(at_ns, len(found)) for found, at_ns in taken])
+        stamps = np.frombuffer(b"".join(found.data for found, _ in taken), STAMP)
+        came_ns = np.concatenate([np.full(len(found), at_ns) for found, at_ns in taken])
         ours = self.books.take(stamps, queue=queue)
         self.counts["received"] += int(np.count_nonzero(ours))
         warm = ours & (stamps["intended_ns"] >= self._warm_ns)
@@ -128,7 +128,7 @@ class Consumption:
         tell(
             "tick",
             at_s=(time.monotonic_ns() - self._start_ns) / 1e9,
-            last_s=self._last_s,
+            last_s={"received": self._last_s},
             busy=self._clock.busy(),
             errors=len(self.errors),
             worked_s=self.worked_s,

@@ -26,8 +26,8 @@ from loadtest.engine.frames import (
     decoded,
     frames,
 )
+from loadtest.engine.inbox import Inbox
 from loadtest.engine.stamps import STAMP, Stamps
-from loadtest.engine.wire import Inbox
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ class DeliveryReader:
             if many is not None:
                 answers.append(many)
                 continue
+            if self._template is not None and self._template.begins(inbox.data):
+                return answers
             taken = self._one(inbox)
             if taken is None:
                 return answers

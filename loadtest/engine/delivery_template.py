@@ -36,12 +36,19 @@ class Template:
     def _prepare(self) -> None:
         self._structure_runs, self._filler_runs = _runs(self._structure), _runs(self._filler)
         self._free_runs = _runs(~(self._structure | self._filler))
+        self._starts = [(part, self.row[part].tobytes()) for part in self._structure_runs]
         self._expected = np.tile(self.row, (max(1, min(_MOST_ROWS, _MOST_BYTES // self.length)), 1))
 
     @property
     def most(self) -> int:
         """Rows that `equals` can look at together."""
         return len(self._expected)
+
+    def begins(self, data: memoryview) -> bool:
+        """Whether this is the start of another such delivery, cut off: all frames are as long as they should be."""
+        if len(data) >= self.length:
+            return False
+        return all(data[part] == same[: max(0, len(data) - part.start)] for part, same in self._starts)
 
     def equals(self, rows: Bytes) -> bool:
         """Whether all rows have the same structure and the right filler: the usual case, seen in one comparison."""

@@ -23,6 +23,10 @@ HEAD = struct.Struct(">BHI")
 OVERHEAD = HEAD.size + 1
 HEARTBEAT_FRAME = bytes([HEARTBEAT, 0, 0, 0, 0, 0, 0, END])
 
+#: A whole ack: frame head, class and method, delivery tag, the flag `multiple`, end mark.
+ACK_FRAME = struct.Struct(">BHIIQBB")
+_ACK_PAYLOAD = 13
+
 #: Class and method id, as the first four bytes of a method's payload.
 ACK, NACK, RETURN, DELIVER = (60 << 16) | 80, (60 << 16) | 120, (60 << 16) | 50, (60 << 16) | 60
 
@@ -73,6 +77,11 @@ def decoded(found: Frame) -> Any:
 def marshalled(method: Any, *, channel: int = 1) -> bytes:
     """A method as a frame."""
     return frame.marshal(method, channel)
+
+
+def ack_upto(tag: int) -> bytes:
+    """The ack of this delivery and all before it, on the one channel: sooner than a method is marshalled."""
+    return ACK_FRAME.pack(METHOD, 1, _ACK_PAYLOAD, ACK, tag, 1, END)
 
 
 def content(

@@ -34,7 +34,7 @@ class Integrity:
         corrupt: changed on the way. foreign: not one of ours. strange: of another run.
         out_of_order: came after a later message, on the same connection and queue.
         redelivered: marked so by the broker.
-        left: in the queues at the end.
+        left: in the queues at the end; of a stream that was not read to its end, what was confirmed and not read.
     """
 
     offered: int
@@ -66,7 +66,7 @@ class Integrity:
 
 
 def compare(
-    sent: SentBooks, received: ReceivedBooks, *, offered: int, left: int, confirms: bool, **counted: int
+    sent: SentBooks, received: ReceivedBooks, *, offered: int, left: int | None, confirms: bool, **counted: int
 ) -> Integrity:
     """Compare what was sent with what came.
 
@@ -74,7 +74,8 @@ def compare(
         sent: `outcome` of each message, by producer.
         received: how often each message came, by producer.
         offered: what the schedule asked for.
-        left: messages in the queues at the end: those are late, not lost.
+        left: messages in the queues at the end: those are late, not lost. None: it is known that reading had not come
+            to its end, but not how many are left: then it is all that is missing.
         confirms: whether the broker was asked for any.
         counted: what consumers have counted: corrupt, foreign, strange, out_of_order, redelivered.
     """
@@ -88,6 +89,7 @@ def compare(
     strangers = [times for producer, times in received.items() if producer not in sent]
     totals["unexpected"] += sum(int(times.sum()) for times in strangers)
     missing = totals.pop("missing")
+    left = missing if left is None else left
     total = int(outcomes.sum())
     return Integrity(
         offered=offered,

@@ -55,15 +55,40 @@ class Sent:
 
     def settle(self, settled: Settled) -> NDArray[np.int64]:
         """Write down what the broker has answered; returns the sequence numbers that were open until now."""
-        numbers = settled.tags - 1 + self._base
-        singles = numbers[~settled.multiple]
+        verdict = Outcome.NACKED if settled.nacked else Outcome.CONFIRMED
+        end = self._end_of_next(settled)
+        if end is not None:
+            return self._close_next(end, verdict)
+        numbers = np.array(settled.tags, np.int64) - 1 + self._base
+        multiple = np.array(settled.multiple, np.bool_)
+        singles = numbers[~multiple]
         opened = [singles[(singles < self.count) & self._is_open(singles)]]
-        if settled.multiple.any():
-            last = min(int(numbers[settled.multiple].max()) + 1, self.count)
+        if multiple.any():
+            last = min(int(numbers[multiple].max()) + 1, self.count)
             upto = np.arange(self._low, max(last, self._low))
             opened.append(upto[self._is_open(upto)])
-        verdict = Outcome.NACKED if settled.nacked else Outcome.CONFIRMED
         return self._close(_ascending(np.concatenate(opened)), verdict)
+
+    def _end_of_next(self, settled: Settled) -> int | None:
+        """Where an answer ends that is the usual one: to the next messages, all open and none returned; else None."""
+        if len(settled.tags) != 1:
+            return None
+        end = settled.tags[0] + self._base
+        if not self._low < end <= self.count or not (settled.multiple[0] or end == self._low + 1):
+            return None
+        is_plain = not (self._closed[self._low : end].any() or self.outcome[self._low : end].any())
+        return end if is_plain else None
+
+    def _close_next(self, end: int, outcome: Outcome) -> NDArray[np.int64]:
+        """The next messages, all in one piece."""
+        first, count = self._low, end - self._low
+        self.outcome[first:end] = outcome
+        self._closed[first:end] = True
+        self.counts[outcome] += count
+        self.outstanding -= count
+        self._low = end
+        self._skip_closed()
+        return np.arange(first, end)
 
     def answered(self, sequences: NDArray[np.int64], outcome: Outcome) -> NDArray[np.int64]:
         """Write down what became of messages of this connection; returns those that were open until now."""
@@ -75,10 +100,13 @@ class Sent:
         self.counts[outcome] += len(kept)
         self._closed[new] = True
         self.outstanding -= len(new)
+        self._skip_closed()
+        return kept
+
+    def _skip_closed(self) -> None:
         while self._low < self.count and self._closed[self._low]:
             ahead = self._closed[self._low : min(self._low + 4096, self.count)]
             self._low += len(ahead) if ahead.all() else int(np.argmin(ahead))
-        return kept
 
     def returned(self, sequence: int) -> None:
         """Write down that the broker could not route a message; its ack will come, and confirm nothing."""
@@ -159,11 +187,21 @@ class Books:
         if not ours.all():
             self.strange += int(np.count_nonzero(~ours))
             stamps = stamps[ours]
-        producers = stamps["producer"]
+        if not len(stamps):
+            return ours
+        producers, sequences = stamps["producer"], stamps["sequence"]
+        first = int(producers[0])
+        if (producers == first).all():
+            self._of(first).take(sequences, queue=queue)
+            return ours
         for producer in np.unique(producers).tolist():
-            book = self.received.setdefault(producer, Received.empty())
-            book.take(stamps["sequence"][producers == producer], queue=queue)
+            self._of(producer).take(sequences[producers == producer], queue=queue)
         return ours
+
+    def _of(self, producer: int) -> Received:
+        if producer not in self.received:
+            self.received[producer] = Received.empty()
+        return self.received[producer]
 
     def reconnected(self) -> None:
         """A new connection: order is promised within one alone."""

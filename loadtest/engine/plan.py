@@ -115,6 +115,11 @@ class Plan:
             ),
         ]
 
+    @property
+    def in_flight(self) -> int:
+        """Most messages of a producer that wait for a confirm: pika's `BlockingChannel` waits for each."""
+        return min(self.window, 1) if self.client == "pika" else self.window
+
     def moments(self) -> Times | None:
         """When each message is meant to go, in ns since the start; None for full speed.
 

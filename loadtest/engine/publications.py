@@ -14,20 +14,19 @@ from numpy.typing import NDArray
 from loadtest.engine import stamps
 from loadtest.engine.child import CpuClock, facts_of, tell, told_to_stop
 from loadtest.engine.confirms import Settled
+from loadtest.engine.errors import LinkError, Refused
 from loadtest.engine.histogram import Recorder
 from loadtest.engine.ledger import Outcome, Sent
 from loadtest.engine.plan import Task
-from loadtest.engine.schedule import Times, share
+from loadtest.engine.schedule import Times
 from loadtest.engine.stamps import Stamps
-from loadtest.engine.wire import LinkError, Refused
+from loadtest.engine.timetable import Timetable
 
 _TICK_S = 0.5
 #: The same refusal so often in a row, with nothing confirmed in between, and it will not change.
 _MOST_REFUSALS = 3
 #: The broker closes connections with these when it stops or fails: it may take the next one.
 _PASSING = frozenset({320, 541})
-#: Told to stop, a producer waits so long for what it has already sent.
-_STOP_S = 2.0
 #: Full speed: so many messages are made room for at first.
 _ROOM = 1 << 20
 
@@ -37,10 +36,8 @@ class Publications:
 
     def __init__(self, task: Task) -> None:
         self.task, self.plan = task, task.plan
-        moments = task.plan.moments()
-        self._moments = None if moments is None else share(moments, part=task.number, parts=task.plan.producers)
-        self.offered = 0 if self._moments is None else len(self._moments)
-        self.book = Sent(self.offered or _ROOM)
+        self._timetable = Timetable(task.plan, number=task.number)
+        self.book = Sent(self._timetable.count or _ROOM)
         self.send_delay, self.confirm = Recorder(), Recorder()
         self.errors: list[str] = []
         #: Why it gave up, if it did.
@@ -48,32 +45,30 @@ class Publications:
         self._refusals: list[tuple[str, int]] = []
         self._blocked_s = 0.0
         self._blocked_at: float | None = None
+        self._confirmed_ns = self._confirming_ns = 0
 
     def begin(self, start_ns: int) -> None:
         """The load starts at this moment of `time.monotonic_ns`."""
-        self._start_ns = start_ns
+        self._timetable.begin(start_ns)
         self._warm_ns = start_ns + int(self.plan.warmup_s * 1e9)
-        self._end_ns = start_ns + int(self.plan.duration_s * 1e9)
-        self._last_ns = self._end_ns + int(self.plan.drain_s * 1e9)
+        self._confirmed_ns = start_ns
         self._cpu, self._clock = CpuClock(), CpuClock()
         self._next_tick_s = time.monotonic() + _TICK_S
 
     @property
     def has_schedule(self) -> bool:
         """Whether messages have times of their own; else they go as fast as they can."""
-        return self._moments is not None
+        return self._timetable.has_moments
 
     @property
     def is_over(self) -> bool:
         """Whether there is no point in going on: the drain's time is over too, or it was refused."""
-        return self.refused is not None or time.monotonic_ns() >= self._last_ns
+        return self.refused is not None or self._timetable.is_over
 
     @property
     def is_sent(self) -> bool:
         """Whether the whole schedule is sent."""
-        if self._moments is None:
-            return time.monotonic_ns() >= self._end_ns
-        return self.book.count >= len(self._moments)
+        return self._timetable.is_done(self.book.count)
 
     @property
     def is_answered(self) -> bool:
@@ -82,19 +77,11 @@ class Publications:
 
     def due(self, room: int) -> Times | None:
         """Intended times of what may go now, at most so many."""
-        now_ns = time.monotonic_ns()
-        if self._moments is None:
-            return np.full(room, now_ns) if room > 0 and self._start_ns <= now_ns < self._end_ns else None
-        first = self.book.count
-        count = min(room, self._due_until(now_ns) - first)
-        return self._moments[first : first + count] + self._start_ns if count > 0 else None
+        return self._timetable.due(room, sent=self.book.count)
 
     def until_next_s(self) -> float:
         """Seconds until something is due; below zero if it is late, infinite if nothing more will be."""
-        if self.is_sent:
-            return float("inf")
-        first_ns = 0 if self._moments is None else int(self._moments[self.book.count])
-        return (self._start_ns + first_ns - time.monotonic_ns()) / 1e9
+        return self._timetable.until_next_s(self.book.count)
 
     def stamped(self, intended_ns: Times) -> Stamps:
         """Write down messages that go out now; returns their stamps."""
@@ -110,8 +97,11 @@ class Publications:
         )
 
     def note_delay(self, sent_ns: int | Times, intended_ns: Times) -> None:
-        """Count how late messages went out."""
-        self.send_delay.record((sent_ns - intended_ns)[intended_ns >= self._warm_ns])
+        """Count how late messages went out; their intended times ascend."""
+        delays_ns = sent_ns - intended_ns
+        if intended_ns[0] < self._warm_ns:
+            delays_ns = delays_ns[intended_ns >= self._warm_ns]
+        self.send_delay.record(delays_ns)
 
     def settle(self, answer: Settled) -> None:
         """Write down confirms that have come just now."""
@@ -120,8 +110,11 @@ class Publications:
             self.note_confirms(settled, time.monotonic_ns())
 
     def note_confirms(self, sequences: NDArray[np.int64], at_ns: int | Times) -> None:
-        """Count how long confirms took."""
+        """Count how long confirms took that came at these moments, which ascend."""
+        if len(sequences):
+            self._confirmed_ns = at_ns if isinstance(at_ns, int) else int(at_ns[-1])
         took_ns = at_ns - self.book.sent_ns[sequences]
+        self._confirming_ns += int(took_ns.sum())
         self.confirm.record(took_ns[self.book.intended_ns[sequences] >= self._warm_ns])
 
     def blocked(self) -> None:
@@ -151,33 +144,30 @@ class Publications:
             self._next_tick_s += _TICK_S
             self._tick()
             if told_to_stop():
-                self._cut_short()
+                self._timetable.cut_short(sent=self.book.count)
 
     def end(self) -> None:
         """Leave the books in a file, and tell that it is done."""
         self._tick()
         book, cpu_s = self.book, self._cpu.used_s
-        offered = book.count if self._moments is None else self.offered
+        offered = self._timetable.count if self.has_schedule else book.count
         np.savez(
             self.task.results,
             intended_ns=book.intended_ns[: book.count],
             sent_ns=book.sent_ns[: book.count],
             outcome=book.outcome[: book.count],
         )
-        tell("done", cpu_s=cpu_s, errors=self.errors, offered=offered, refused=self.refused)
+        end_ns = self._timetable.end_ns
+        end_ns = min(end_ns, time.monotonic_ns()) if self.refused else end_ns
+        load_s = max(0.0, self._timetable.since_start_s(end_ns))
+        tell("done", cpu_s=cpu_s, errors=self.errors, offered=offered, refused=self.refused, load_s=load_s)
 
-    def _cut_short(self) -> None:
-        """The schedule ends here; what was due by now and is not yet sent was offered all the same."""
-        now_ns = time.monotonic_ns()
-        if self._moments is not None and now_ns < self._end_ns:
-            self.offered = self._due_until(now_ns)
-            self._moments = self._moments[: self.book.count]
-        self._end_ns = min(self._end_ns, now_ns)
-        self._last_ns = min(self._last_ns, self._end_ns + int(_STOP_S * 1e9))
-
-    def _due_until(self, now_ns: int) -> int:
-        assert self._moments is not None
-        return int(np.searchsorted(self._moments, now_ns - self._start_ns, "right"))
+    def _last_s(self, now_ns: int) -> dict[str, float]:
+        """Until when messages were due, when the last was sent, and when the last confirm came."""
+        timetable = self._timetable
+        sent_ns = int(self.book.sent_ns[self.book.count - 1]) if self.book.count else timetable.start_ns
+        last_ns = {"due": min(now_ns, timetable.end_ns), "sent": sent_ns, "confirmed": self._confirmed_ns}
+        return {name: timetable.since_start_s(moment_ns) for name, moment_ns in last_ns.items()}
 
     def _tick(self) -> None:
         now_ns = time.monotonic_ns()
@@ -185,13 +175,15 @@ class Publications:
         counts = self.book.counts
         tell(
             "tick",
-            at_s=(now_ns - self._start_ns) / 1e9,
-            due=self.book.count if self._moments is None else self._due_until(now_ns),
+            at_s=self._timetable.since_start_s(now_ns),
+            last_s=self._last_s(now_ns),
+            due=self._timetable.due_until(now_ns, sent=self.book.count),
             sent=self.book.count,
             confirmed=counts[Outcome.CONFIRMED],
             nacked=counts[Outcome.NACKED],
             returned=counts[Outcome.RETURNED],
             outstanding=self.book.outstanding,
+            confirming_s=self._confirming_ns / 1e9,
             busy=self._clock.busy(),
             blocked_s=self._blocked_s + blocked_s,
             errors=len(self.errors),

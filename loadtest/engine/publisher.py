@@ -7,6 +7,7 @@ away is waited for; one that refuses again and again what is published is not.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from pamqp import commands
@@ -14,13 +15,16 @@ from pamqp import commands
 from loadtest.engine.clients import publish
 from loadtest.engine.confirms import ConfirmReader, Returned, Settled
 from loadtest.engine.frames import PublishTemplate
+from loadtest.engine.opening import refuse_if_closed
 from loadtest.engine.plan import Task
 from loadtest.engine.publications import Publications
 from loadtest.engine.schedule import Times
-from loadtest.engine.wire import Link, refuse_if_closed
+from loadtest.engine.wire import Link
 
-#: Messages are gathered for so long at high rates: less would spend the CPU on system calls, and the broker needs it.
-GATHER_S = 0.0005
+#: From so many messages per second on, a producer gathers what is due.
+GATHERS_FROM = 500
+#: For so long: less would spend the CPU on system calls, and the broker needs it.
+GATHER_S = 0.001
 _MOST_AT_ONCE = 256
 #: Bytes that go out at once at the most; a large message goes alone.
 _MOST_BYTES = 256 * 1024
@@ -34,7 +38,8 @@ class Publishing:
     def __init__(self, account: Publications) -> None:
         self._account, self._task, self._plan = account, account.task, account.plan
         rate = self._plan.rate
-        self._gathers = rate is None or rate / self._plan.producers > 1 / (4 * GATHER_S)
+        self._gather_s = GATHER_S if rate is None or rate / self._plan.producers > GATHERS_FROM else 0.0
+        self._next_s = 0.0
         self._batches = 0
         self._link: Link | None = None
 
@@ -65,7 +70,7 @@ class Publishing:
         if self._link is None:
             self.connect()
             assert self._link is not None
-        if not self._link.pending:
+        if not self._link.pending and time.monotonic() >= self._next_s:
             due = self._account.due(self._room())
             if due is not None:
                 self._send(due)
@@ -96,12 +101,14 @@ class Publishing:
         template = self._template
         self._batches += 1
         self._link.send(template.stamped(self._account.stamped(intended_ns)))
+        # Where the window is full it is confirms that let the next one go: to gather would slow the round trip down.
+        self._next_s = time.monotonic() + self._gather_s if self._room() else 0.0
 
     def _wait_s(self) -> float:
         """How long there is nothing to send."""
         if self.is_writing or not self._room():
             return _LOOK_UP_S
-        return min(_LOOK_UP_S, max(GATHER_S if self._gathers else 0.0, self._account.until_next_s()))
+        return min(_LOOK_UP_S, max(0.0, self._next_s - time.monotonic(), self._account.until_next_s()))
 
     def _settle(self) -> None:
         assert self._link is not None

@@ -1,7 +1,7 @@
 """What the processes of a run have told, put on one clock: each by its own moments, so that sums and rates are exact.
 
 A process tells its totals twice a second, at moments of its own. Between them totals are taken as straight lines,
-up to the moment of the last message if the process has told that.
+up to the moment of the last message: a process tells that, too.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _moments(ticks: Ticks) -> list[float]:
 def _at(ticks: Ticks, name: str, at_s: Floats) -> Floats:
     moments, values = [0.0], [0.0]
     for tick in ticks:
-        corner_s = float(tick.get("last_s", tick["at_s"]))
+        corner_s = float(tick.get("last_s", {}).get(name, tick["at_s"]))
         if moments[-1] < corner_s < float(tick["at_s"]):
             moments.append(corner_s)
             values.append(float(tick[name]))

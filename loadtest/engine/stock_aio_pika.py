@@ -19,11 +19,11 @@ from aio_pika.exceptions import DeliveryError, PublishError
 from loadtest.engine.aio_pika_session import FAILURES, Session
 from loadtest.engine.clients import RECONNECT_S, consume, publish
 from loadtest.engine.consumption import IDLE_S, Consumption
+from loadtest.engine.errors import LinkError
 from loadtest.engine.ledger import Outcome
 from loadtest.engine.plan import Task
 from loadtest.engine.publications import Publications
 from loadtest.engine.singly import SingleReceipts, SingleSends
-from loadtest.engine.wire import LinkError
 
 #: Without confirms, so many publishes may wait to be written at once.
 _WRITING = 64

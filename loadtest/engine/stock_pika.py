@@ -18,12 +18,12 @@ from pika.spec import Basic, BasicProperties
 from loadtest.engine import stamps
 from loadtest.engine.clients import RECONNECT_S, consume, publish
 from loadtest.engine.consumption import IDLE_S, Consumption
+from loadtest.engine.errors import LinkError, Refused
 from loadtest.engine.ledger import Outcome
 from loadtest.engine.plan import Task
 from loadtest.engine.publications import Publications
-from loadtest.engine.publisher import GATHER_S
+from loadtest.engine.publisher import GATHER_S, GATHERS_FROM
 from loadtest.engine.singly import SingleReceipts, SingleSends
-from loadtest.engine.wire import LinkError, Refused
 
 #: Messages, and seconds, after which it looks up from publishing: for heartbeats, and whether it is enough.
 _MOST_AT_ONCE = 64
@@ -53,7 +53,7 @@ class PikaPublisher:
         self._account, self._task, self._plan = account, account.task, account.plan
         self._properties = BasicProperties(delivery_mode=2 if self._plan.persistent else 1)
         rate = self._plan.rate
-        self._gathers = rate is not None and rate / self._plan.producers > 1 / (4 * GATHER_S)
+        self._gathers = rate is not None and rate / self._plan.producers > GATHERS_FROM
         self._sends = SingleSends(account)
         self._connection: pika.BlockingConnection | None = None
 

@@ -10,9 +10,10 @@ from pamqp import commands
 
 from loadtest.engine.consumption import IDLE_S
 from loadtest.engine.deliveries import Deliveries, DeliveryReader
-from loadtest.engine.frames import marshalled
+from loadtest.engine.frames import ack_upto
+from loadtest.engine.opening import refuse_if_closed
 from loadtest.engine.plan import Task
-from loadtest.engine.wire import Link, refuse_if_closed
+from loadtest.engine.wire import Link
 
 
 class Subscription:
@@ -47,7 +48,7 @@ class Subscription:
             LinkError: the connection is lost, or the consumer was cancelled.
         """
         assert self.link is not None
-        self.link.wait(0)
+        self.link.read()
         deliveries: list[Deliveries] = []
         for answer in self._reader.read(self.link.inbox):
             if isinstance(answer, Deliveries):
@@ -66,7 +67,7 @@ class Subscription:
         assert self.link is not None
         if self.link.pending or not self._unacked or (self._unacked < self._task.plan.ack_every and not idle):
             return
-        self.link.send(marshalled(commands.Basic.Ack(delivery_tag=self._last_tag, multiple=True)))
+        self.link.send(ack_upto(self._last_tag))
         self._unacked = 0
 
     def lost(self) -> None:

@@ -1,4 +1,4 @@
-"""What limited a run: the rate asked for, the workers' own time, the broker, or the client, which then says little."""
+"""What limited a run: the rate asked for, the workers' time, the round trip, the broker, or the client itself."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 from loadtest.engine.series import Floats
 
 if TYPE_CHECKING:
-    from loadtest.engine.run import Result
+    from loadtest.engine.result import Result
 
-By = Literal["rate", "workers", "broker", "client", "unknown"]
+By = Literal["rate", "workers", "round-trip", "broker", "client", "unknown"]
 #: What a run is called by what limited it.
 NAMES: dict[str, str] = {
     "rate": "rate-bound",
     "workers": "worker-bound",
+    "round-trip": "round-trip-bound",
     "broker": "broker-bound",
     "client": "client-bound",
     "unknown": "unknown",
@@ -25,6 +26,10 @@ NAMES: dict[str, str] = {
 BUSY = 0.85
 #: Share of their time from which on consumers that work are what limits it: acks and deliveries take the rest.
 AT_WORK = 0.75
+#: Share of the confirm window that is on its way, on average, if producers do nothing but wait for confirms.
+_FULL = 0.75
+#: What producers tell of confirms: the time that all of them took together, and their number.
+_CONFIRMS = ("confirming_s", "confirmed")
 #: Share of the offered rate that counts as kept.
 KEPT = 0.99
 #: Share of all messages by which the backlog may drift.
@@ -44,9 +49,12 @@ class Limit:
         return f"{NAMES[self.by]}: {self.why}"
 
 
-def limit_of(result: Result) -> Limit:
-    """Judge a run."""
-    load = result.load
+def limit_of(result: Result, *, broker_has_time: bool = False) -> Limit:
+    """Judge a run.
+
+    Args:
+        broker_has_time: whether it is known that none of the broker's processes used up its core.
+    """
     start_s, end_s = result.span_s
     if end_s - start_s < _LEAST_S or not result.integrity.sent:
         return Limit("unknown", "the run was too short to tell")
@@ -59,11 +67,50 @@ def limit_of(result: Result) -> Limit:
     if busiest >= BUSY:
         why = f"a process of the load generator used {busiest:.0%} of a core: add producers or consumers"
         return Limit("client", why)
-    blocked_s = load[-1].blocked_s - load[0].blocked_s
+    return _limit_of_broker(result, busiest=busiest, has_time=broker_has_time)
+
+
+def _limit_of_broker(result: Result, *, busiest: float, has_time: bool) -> Limit:
+    """Judge a run that neither its rate nor its client has limited."""
+    blocked_s = result.load[-1].blocked_s - result.load[0].blocked_s
     if blocked_s > 0:
         return Limit("broker", f"it blocked publishers for {blocked_s:.1f} s (an alarm)")
+    if _waits_for_round_trips(result, has_time=has_time):
+        return Limit("round-trip", _of_round_trips(result))
     why = "its confirms or deliveries came more slowly than messages were offered"
     return Limit("broker", f"{why}; the load generator used {busiest:.0%} of a core at the most")
+
+
+def _waits_for_round_trips(result: Result, *, has_time: bool) -> bool:
+    """Whether producers wait for confirms from a broker that has time: their window is full, and its cores are not.
+
+    A single message on its way keeps each part of the broker waiting for the others, so that none is used up; of more
+    of them that is not known.
+    """
+    window = result.plan.in_flight * result.plan.producers
+    if not window or grows(result):
+        return False
+    return _on_their_way(result)[0] >= _FULL * window and (window == 1 or has_time)
+
+
+def _on_their_way(result: Result) -> tuple[float, float]:
+    """Messages that waited for a confirm, on average, and the mean of that time in seconds.
+
+    By Little's law: the time that all of them have waited in a while is what passed of it, times how many there were.
+    """
+    start_s, end_s = result.span_s
+    span = np.array([start_s, end_s])
+    confirming_s, confirmed = (float(np.diff(result.series.total(name, span))[0]) for name in _CONFIRMS)
+    return confirming_s / max(end_s - start_s, 1e-9), confirming_s / max(confirmed, 1)
+
+
+def _of_round_trips(result: Result) -> str:
+    plan = result.plan
+    count = "one confirm" if plan.in_flight == 1 else f"{plan.in_flight} confirms"
+    waits = f"limited by the round trip: {count} at a time, {_on_their_way(result)[1] * 1000:.3g} ms each"
+    # A `BlockingConnection` waits for each confirm, whatever the window.
+    other = "choose another client" if plan.in_flight < plan.window else "raise the confirm window"
+    return f"{waits}; {other}"
 
 
 def _limit_of_workers(result: Result) -> Limit:

@@ -17,8 +17,8 @@ import numpy as np
 from loadtest.engine.clients import RECONNECT_S
 from loadtest.engine.consumption import Consumption
 from loadtest.engine.deliveries import Deliveries
+from loadtest.engine.errors import LinkError
 from loadtest.engine.subscription import Subscription, wait_for_any
-from loadtest.engine.wire import LinkError
 
 #: However long a message takes, so often a worker tells how far it is.
 _SLICE_S = 0.1

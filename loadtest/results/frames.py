@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from loadtest.engine.histogram import Histogram
-from loadtest.engine.run import Result, Sample
+from loadtest.engine.result import Result, Sample
 from loadtest.engine.series import Floats
 from loadtest.sampling import BrokerSample
 
@@ -43,7 +43,7 @@ def series_frame(result: Result) -> pd.DataFrame:
 
 
 def _after_warmup(result: Result, starts: Floats) -> NDArray[np.str_]:
-    return np.where(starts < result.plan.duration_s - 1e-9, "load", "drain")
+    return np.where(starts < result.load_s - 1e-9, "load", "drain")
 
 
 def samples_frame(result: Result) -> pd.DataFrame:
@@ -86,7 +86,9 @@ def broker_frame(samples: Sequence[BrokerSample], *, zero_s: float, run: int) ->
         row = {name: value for name, value in vars(sample).items() if name != "queues"}
         rows.append({**row, "at_s": sample.at_s - zero_s, **_queues(sample, run)})
     names = [name for name in BrokerSample.__dataclass_fields__ if name != "queues"]
-    return pd.DataFrame(rows, columns=[*names, *_OF_QUEUES]).astype({"cpu_cores": "float64"})
+    return pd.DataFrame(rows, columns=[*names, *_OF_QUEUES]).astype(
+        dict.fromkeys(("cpu_cores", "idle_cores"), "float64")
+    )
 
 
 def _queues(sample: BrokerSample, run: int) -> dict[str, float]:

@@ -13,7 +13,7 @@ import psutil
 
 import labs
 from labs.broker import redacted
-from loadtest.engine.run import Result
+from loadtest.engine.result import Result
 from loadtest.place import Place
 
 _LIBRARIES = ("aio-pika", "numpy", "pamqp", "pandas", "pika", "pyarrow")

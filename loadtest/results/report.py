@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Sequence
 from typing import Any
 
 from labs.display.chart import Chart
-from labs.display.palette import FAINT, INK, PAPER, RULE
+from labs.display.page import image, page, table
 from loadtest.results.latency import plot_latency
 from loadtest.results.run import Run
 from loadtest.results.timeline import plot_timeline
 from loadtest.results.verdict import QUANTILES
 from loadtest.results.words import LATENCIES, in_words, little_in_words, shown_ms
-
-_STYLE = f"""
-body {{ font: 15px/1.5 system-ui, 'DejaVu Sans', sans-serif; color: {INK}; background: {PAPER};
-       max-width: 960px; margin: 2rem auto; padding: 0 1rem; }}
-h1 {{ font-size: 1.5rem; }} h2 {{ font-size: 1.15rem; margin-top: 2.5rem; border-top: 1px solid {RULE};
-     padding-top: 1rem; }}
-img {{ max-width: 100%; display: block; margin: 1rem 0; }}
-table {{ border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }}
-th, td {{ padding: .25rem .75rem; border-bottom: 1px solid {RULE}; text-align: right; }}
-th:first-child, td:first-child {{ text-align: left; }}
-p.verdict {{ font-size: 1.1rem; font-weight: 600; }} .faint {{ color: {FAINT}; }}
-pre {{ white-space: pre-wrap; overflow-wrap: anywhere; }}
-"""
 
 
 def report_html(runs: Sequence[Run], *, title: str | None = None, conclusion: str = "", charts: Sequence[Chart] = ()
@@ -40,22 +26,18 @@ def report_html(runs: Sequence[Run], *, title: str | None = None, conclusion: st
         charts: pictures of all of them together.
     """
     title = title or (runs[0].name if len(runs) == 1 else f"{len(runs)} runs")
-    parts = [f"<h1>{html.escape(title)}</h1>"]
+    parts: list[str] = []
     if conclusion:
         parts.append(f'<p class="verdict">{html.escape(conclusion)}</p>'.replace("\n", "<br>"))
-    parts += [_image(chart) for chart in charts]
+    parts += [image(chart) for chart in charts]
     if len(runs) > 1:
-        parts += [_image(plot_latency(*runs))] if len(runs) <= _MOST_CURVES else []
+        parts += [image(plot_latency(*runs))] if len(runs) <= _MOST_CURVES else []
         parts.append(_overview(runs))
     if len(runs) <= _MOST_CURVES:
         parts += [_run(run, heading=len(runs) > 1) for run in runs]
     else:
         parts.append(_manifest(runs[0]))
-    body = "\n".join(parts)
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
-    )
+    return page(title, parts)
 
 
 #: More of them in one picture, or one page, tell nothing; each has a folder, and can have a page of its own.
@@ -72,7 +54,7 @@ def _run(run: Run, *, heading: bool) -> str:
     if (objective := verdict["objective"]) is not None:
         met = "met" if objective["is_met"] else "MISSED"
         parts.append(f"<p>Objective: p99 from the intended time at most {objective['p99_ms']:g} ms: {met}.</p>")
-    parts += [_image(plot_timeline(run)), _image(plot_latency(run)), _latencies(run)]
+    parts += [image(plot_timeline(run)), image(plot_latency(run)), _latencies(run)]
     parts.append(f"<p>Messages: {html.escape(in_words(run))}.</p>")
     if verdict["little"] is not None:
         parts.append(f"<p>Little's law: {html.escape(little_in_words(verdict['little']))}.</p>")
@@ -80,17 +62,12 @@ def _run(run: Run, *, heading: bool) -> str:
     return "\n".join([*parts, _manifest(run)])
 
 
-def _image(chart: Chart) -> str:
-    data = base64.b64encode(chart.png).decode()
-    return f'<img alt="{html.escape(chart.text, quote=True)}" src="data:image/png;base64,{data}">'
-
-
 def _latencies(run: Run) -> str:
     rows = [
         [label, *(shown_ms(run.verdict["latency"][name][f"{key}_ms"]) for key in [*QUANTILES, "max"])]
         for name, label in LATENCIES.items()
     ]
-    return _table(["ms", *QUANTILES, "most"], rows)
+    return table(["ms", *QUANTILES, "most"], rows, numbers=True)
 
 
 def _overview(runs: Sequence[Run]) -> str:
@@ -105,7 +82,7 @@ def _overview(runs: Sequence[Run]) -> str:
         for run in runs
     ]
     head = ["run", "offered /s", "confirmed /s", "received /s", "p50 ms", "p99 ms", "p99.9 ms", "lost", "limited by"]
-    return _table(head, rows)
+    return table(head, rows, numbers=True)
 
 
 def _manifest(run: Run) -> str:
@@ -124,9 +101,3 @@ def _manifest(run: Run) -> str:
         for name, content in sections.items()
     ]
     return '<pre class="faint">' + html.escape("\n".join(lines)) + "</pre>"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from loadtest.engine.histogram import Histogram
 from loadtest.engine.integrity import Integrity
-from loadtest.engine.run import Result
+from loadtest.engine.result import Result
 from loadtest.place import Place
 from loadtest.results import frames
 from loadtest.results.manifest import manifest_of

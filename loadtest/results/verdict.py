@@ -8,12 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from loadtest.engine.run import Result
-from loadtest.engine.verdict import grows
+from loadtest.engine.result import Result
+from loadtest.engine.verdict import BUSY, grows, limit_of
 from loadtest.little import little_of
 
 #: By the names that they have everywhere.
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "p99.99": 0.9999}
+#: Cores of the machine that nobody used: with less, the broker may have waited for one.
+_IDLE = 0.3
 _RATES = {"offered": "due", "sent": "sent", "confirmed": "confirmed", "received": "received"}
 
 
@@ -25,8 +27,9 @@ def verdict_of(result: Result, broker: pd.DataFrame, *, objective_ms: float | No
         objective_ms: what the 99th percentile from the intended time should not exceed; None: no objective.
     """
     little = little_of(result, broker)
+    limit = limit_of(result, broker_has_time=_has_time(result, broker))
     return {
-        "limit": {"by": result.limit.by, "why": result.limit.why, "text": str(result.limit)},
+        "limit": {"by": limit.by, "why": limit.why, "text": str(limit)},
         "is_whole": result.integrity.is_whole,
         "backlog_grows": grows(result),
         "objective": _objective(result, objective_ms),
@@ -37,6 +40,17 @@ def verdict_of(result: Result, broker: pd.DataFrame, *, objective_ms: float | No
         "cpu_s": result.cpu_s,
         "errors": result.errors,
     }
+
+
+def _has_time(result: Result, broker: pd.DataFrame) -> bool:
+    """Whether the broker used less than a core, of which one of its processes can use up one, and could have had more.
+
+    Of a broker on another machine nothing is known.
+    """
+    start_s, end_s = result.span_s
+    during = broker[(broker["at_s"] >= start_s) & (broker["at_s"] <= end_s)]
+    used, idle = during["cpu_cores"].mean(), during["idle_cores"].mean()  # nan, if nothing is known
+    return bool(used < BUSY and idle > _IDLE)
 
 
 def _objective(result: Result, objective_ms: float | None) -> dict[str, Any] | None:

@@ -9,8 +9,7 @@ import pytest
 
 from labs.broker import Management
 from labs.broker.node import Node
-from labs.processes import wait_until
-from tests.broker.node_support import Crashed, publish_durably, queue_is_on_disk, start_in_process
+from tests.broker.node_support import Crashed, publish_durably, start_in_process
 
 
 @pytest.fixture(scope="session")
@@ -23,9 +22,8 @@ def crashed(installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         outputs = tuple(starter.communicate(timeout=200)[0] for starter in starters)
         first_pid, first_url = node.pid, node.amqp_url
         assert first_pid is not None, outputs
-        # and a confirmed message in a durable queue,
+        # and a confirmed message in a durable queue that was declared just now,
         publish_durably(first_url)
-        assert wait_until(lambda: queue_is_on_disk(home), timeout_s=60)
         node.settle()
         # when the node is killed, its pid passes to a stranger, and its cookie becomes readable for all,
         node.kill()

@@ -74,11 +74,6 @@ class Crashed:
     progress: tuple[str, ...]
 
 
-def queue_is_on_disk(home: Path) -> bool:
-    """Whether Ra, under the quorum queues, has written down that there is one called `durable`."""
-    return any(b"durable" in file.read_bytes() for file in (home / "data").rglob("names.dets"))
-
-
 def publish_durably(url: str) -> None:
     """Put a persistent message into a new quorum queue, and wait for its confirm."""
     connection = pika.BlockingConnection(pika.URLParameters(url))

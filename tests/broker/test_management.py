@@ -121,6 +121,28 @@ def test_users_and_their_permissions(vhost: VirtualHost) -> None:
     management.delete_user(vhost.name)  # once more does no harm
 
 
+def test_a_policy_makes_a_queue_refuse_until_it_is_deleted(vhost: VirtualHost, channel) -> None:  # type: ignore[no-untyped-def]
+    channel.queue_declare("work", durable=True, arguments={**QUORUM, "x-overflow": "reject-publish"})
+    vhost.management.set_policy(vhost.name, "full", pattern="^work$", definition={"max-length": 1})
+
+    def refused() -> bool:
+        # On a new channel: one that was refused is not told that the limit is gone (labs.messaging.refusals)
+        on = channel.connection.channel()
+        on.confirm_delivery()
+        try:
+            on.basic_publish("", "work", b"x")
+        except pika.exceptions.NackError:
+            return True
+        finally:
+            on.close()
+        return False
+
+    assert wait_until(refused, timeout_s=60)
+    vhost.management.delete_policy(vhost.name, "full")
+    vhost.management.delete_policy(vhost.name, "full")  # once more does no harm
+    assert wait_until(lambda: not refused(), timeout_s=60)
+
+
 def test_names_with_any_character_reach_the_broker(vhost: VirtualHost, channel) -> None:  # type: ignore[no-untyped-def]
     name = "a/b c%2F?ü#"
     channel.queue_declare(name, durable=True)

@@ -86,9 +86,7 @@ def test_it_sleeps_when_it_has_nothing_to_do(crashed: Crashed) -> None:
 
     # Just after its start it still compiles and settles; busy waiting would never end.
     def is_idle() -> bool:
-        before = sum(process.cpu_times()[:2])
-        time.sleep(0.5)
-        return bool((sum(process.cpu_times()[:2]) - before) / 0.5 < 0.15)
+        return bool(process.cpu_percent(interval=0.5) < 15)
 
     assert processes.wait_until(is_idle, timeout_s=90)
     assert process.memory_info().rss < 300 * 2**20
@@ -167,6 +165,28 @@ def _stopping_leaves_nothing(node: Node) -> None:
     node.stop()  # once more does no harm
 
 
+def test_a_port_that_is_taken_after_the_look_is_left_to_who_took_it(
+    installed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, free_ports = Node(tmp_path / "node"), processes.free_ports
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        # Given a port that was free when its ports were chosen
+        taken = int(other.getsockname()[1])
+
+        def ports(count: int, *, seed: str) -> list[int]:
+            found = free_ports(count, seed=seed)
+            return found if ", try" in seed else [taken, *found]
+
+        monkeypatch.setattr(processes, "free_ports", ports)
+        # When it starts all the same, then it is with another one
+        try:
+            node.start()
+            assert node.is_running()
+            assert f":{taken}/" not in node.amqp_url
+        finally:
+            node.stop()
+
+
 def _a_taken_port_is_replaced(node: Node) -> None:
     amqp_url, management_url = node.amqp_url, node.management_url
     with socket.socket() as thief:
@@ -215,3 +235,9 @@ def test_a_node_that_hangs_does_not_count_as_running(crashed: Crashed) -> None:
     finally:
         os.kill(pid, signal.SIGCONT)
     assert processes.wait_until(crashed.node.is_running, timeout_s=60)
+
+
+def test_what_rabbitmqctl_refuses_is_an_error_that_says_why(crashed: Crashed) -> None:
+    assert crashed.node.name in crashed.node.control("eval", "node().")
+    with pytest.raises(BrokerUnavailable, match=r"rabbitmqctl delete_user: .* .nobody. does not exist"):
+        crashed.node.control("delete_user", "nobody")

@@ -82,7 +82,7 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def nowhere(home: Path) -> CommandLine:
     """A command line in an empty home: no broker, no database."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("LAB_", "OPENAI_"))}
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("LAB_", "OPENAI_", "RABBITMQ_"))}
     ports = {"LAB_API_PORT": "0", "LAB_STUB_PORT": "0"}
     return CommandLine({**plain, **ports, "OPENAI_API_KEY": "", "OPENAI_BASE_URL": "", "LAB_HOME": str(home)})
 

@@ -12,8 +12,10 @@ from labs.messaging.dead_letters import dead_letter
 from labs.messaging.message import PERSISTENT
 from labs.messaging.publisher import Publisher
 from labs.messaging.topology import declare
+from labs.processes import wait_until
 from labs.settings import Settings
 from labs.systems.cover_letters.topology import ANALYTICS_QUEUE, GENERATE_QUEUE, topology
+from labs.systems.documents import topology as documents
 from tests.commands.conftest import CommandLine, assert_failed
 
 DLQ = f"{GENERATE_QUEUE}.dlq"
@@ -57,6 +59,10 @@ def test_one_dead_letter_is_shown_with_its_body(labs: CommandLine) -> None:
     assert_failed(labs("dlq", "show", GENERATE_QUEUE, "m-9"), 1, "m-9", "dlq list")
 
 
+def holds(vhost: VirtualHost, messages: dict[str, int]) -> bool:
+    return wait_until(lambda: {name: vhost.depth(name).messages for name in messages} == messages, timeout_s=60)
+
+
 @pytest.mark.usefixtures("letters")
 def test_a_redrive_shows_first_and_acts_when_told_to(labs: CommandLine, vhost: VirtualHost) -> None:
     # Without --yes nothing moves.
@@ -67,14 +73,14 @@ def test_a_redrive_shows_first_and_acts_when_told_to(labs: CommandLine, vhost: V
     assert "1 sent back, 2 left" in labs.ok(
         "dlq", "redrive", GENERATE_QUEUE, "--reason", "ModelFailed", "--limit", "1", "--yes"
     )
-    assert (vhost.depth(DLQ).messages, vhost.depth(GENERATE_QUEUE).messages) == (2, 1)
+    assert holds(vhost, {DLQ: 2, GENERATE_QUEUE: 1})
     # By id.
     assert "1 sent back, 1 left" in labs.ok("dlq", "redrive", DLQ, "--id", "m-2", "--yes")
     # An id that isn't there is a failure, for scripts.
     assert labs("dlq", "redrive", DLQ, "--id", "m-2", "--yes").returncode == 1
     # All the rest.
     assert "1 sent back, 0 left" in labs.ok("dlq", "redrive", GENERATE_QUEUE, "--yes")
-    assert (vhost.depth(DLQ).messages, vhost.depth(GENERATE_QUEUE).messages) == (0, 3)
+    assert holds(vhost, {DLQ: 0, GENERATE_QUEUE: 3})
 
 
 def test_without_any_queue_there_are_no_dead_letters(labs: CommandLine) -> None:
@@ -95,3 +101,40 @@ def test_without_a_broker_it_says_how_to_get_one(nowhere: CommandLine) -> None:
 def test_with_a_broker_that_is_down_it_says_so(nowhere: CommandLine) -> None:
     assert_failed(nowhere("dlq", "list", LAB_AMQP_URL="amqp://guest:secret-marker@127.0.0.1:1/"), 1, "127.0.0.1:1")
     assert "secret-marker" not in nowhere("dlq", "list", LAB_AMQP_URL="amqp://guest:secret-marker@127.0.0.1:1/").stderr
+
+
+@pytest.fixture
+async def events(vhost: VirtualHost, settings: Settings) -> None:
+    """One event that failed in two queues, which share their dead-letter queue."""
+    whole = documents.topology(settings)
+    async with Publisher(vhost.amqp_url, name="test", prepare=lambda channel: declare(channel, whole)) as publisher:
+        for queue in (documents.SEARCH_QUEUE, documents.ANALYTICS_QUEUE):
+            properties = BasicProperties(message_id="m-1", type="test", delivery_mode=PERSISTENT)
+            await dead_letter(
+                publisher, properties, b"{}", queue=queue, reason="no", route=whole.dead_letter_route(queue)
+            )
+
+
+@pytest.mark.usefixtures("events")
+def test_of_a_shared_dead_letter_queue_a_work_queue_s_own_letters_are_meant(
+    labs: CommandLine, vhost: VirtualHost
+) -> None:
+    def sources(*arguments: str) -> list[str]:
+        return [letter["source"] for letter in json.loads(labs.ok("dlq", "list", *arguments, "--json"))]
+
+    shared = documents.DEAD_LETTERS.queue
+    assert sources() == sources(shared) == [documents.SEARCH_QUEUE, documents.ANALYTICS_QUEUE]
+    assert sources(documents.ANALYTICS_QUEUE) == [documents.ANALYTICS_QUEUE]
+    assert sources(documents.NOTIFICATIONS_QUEUE) == []
+    assert documents.SEARCH_QUEUE in labs.ok("dlq", "list")
+    shown = json.loads(labs.ok("dlq", "show", documents.ANALYTICS_QUEUE, "m-1", "--json"))
+    assert shown["source"] == documents.ANALYTICS_QUEUE
+    # Sent back is what was asked for, to where it failed and nowhere else.
+    sent = labs.ok("dlq", "redrive", documents.ANALYTICS_QUEUE, "--yes")
+    assert f"1 sent back, 1 left in {shared}" in sent
+    assert {queue: vhost.depth(queue).messages for queue in (*documents.QUEUES, shared)} == {
+        documents.NOTIFICATIONS_QUEUE: 0,
+        documents.SEARCH_QUEUE: 0,
+        documents.ANALYTICS_QUEUE: 1,
+        shared: 1,
+    }

@@ -12,7 +12,7 @@ from labs.__main__ import command_line
 
 COMMANDS = [
     *(["up"], ["down"], ["status"], ["demo"], ["lab"], ["api"], ["relay"], ["worker"], ["stub"], ["token"], ["jobs"]),
-    *(["dlq", "list"], ["dlq", "show"], ["dlq", "redrive"]),
+    *(["dlq", "list"], ["dlq", "show"], ["dlq", "redrive"], ["asyncapi"], ["peers"], ["trial"], ["exercise"]),
 ]
 
 #: Packages that take longer to import than the rest of a small command together.
@@ -24,6 +24,8 @@ NEEDED = {
     "relay": set(),
     "api": set(),
     "worker": set(),
+    "asyncapi": set(),
+    "peers": set(),
     "jobs": {"psycopg", "structlog", "httpx", "pika", "labs.broker", "labs.stack"},
 }
 
@@ -45,7 +47,16 @@ def test_help_lists_every_command() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["nonsense"], ["up", "--workers", "0"], ["up", "--nonsense"], ["dlq", "nonsense"], ["dlq", "show"], []],
+    [
+        ["nonsense"],
+        ["up", "--workers", "0"],
+        ["up", "--nonsense"],
+        ["peers", "nonsense"],
+        ["peers"],
+        ["dlq", "nonsense"],
+        ["dlq", "show"],
+        [],
+    ],
 )
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(command_line(arguments), arguments).exit_code == 2

@@ -12,7 +12,9 @@ from labs.store.database import Database
 from labs.store.jobs import Jobs, NewJob
 from labs.systems.cover_letters.jobs import TABLE, command
 from labs.systems.cover_letters.messages import GenerateCoverLetter
+from labs.systems.resumes.jobs import TABLE as RESUMES
 from tests.commands.conftest import CommandLine, assert_failed
+from tests.databases import resume
 
 
 @pytest.fixture
@@ -39,6 +41,32 @@ def test_jobs_are_listed_newest_first(labs: CommandLine, asked: list[str]) -> No
     # Whole ids for people too.
     table = labs.ok("jobs")
     assert all(job_id in table for job_id in asked)
+
+
+@pytest.fixture
+async def other(database_url: str) -> str:
+    """A resume that user 1 has asked for."""
+    async with Database(database_url, name="test") as database:
+        await database.apply_schema()
+        [made] = await Jobs(database, RESUMES).create(resume())
+    return made.job.job_id
+
+
+def test_the_jobs_of_another_system_are_listed_and_shown(labs: CommandLine, asked: list[str], other: str) -> None:
+    [listed] = json.loads(labs.ok("jobs", "--system", "resumes", "--json"))
+    assert (listed["job_id"], listed["status"]) == (other, "pending")
+    # What users wrote and got stays in the database.
+    assert not {"metadata", "result", "job_description"} & set(listed)
+    assert other in labs.ok("jobs", "--system", "resumes")
+    assert asked[0] not in labs.ok("jobs", "--system", "resumes")
+    # An id tells its system by itself.
+    assert "pending" in labs.ok("jobs", other)
+
+
+def test_an_unknown_system_is_wrong_usage_and_names_those_that_there_are(labs: CommandLine) -> None:
+    done = labs("jobs", "--system", "letters")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "cover_letters, resumes" in done.stderr
 
 
 def test_one_job_is_shown_with_its_way(labs: CommandLine, asked: list[str]) -> None:

@@ -13,7 +13,7 @@ import psutil
 from labs.processes import is_alive, wait_until
 from tests.commands.conftest import CommandLine, assert_failed
 
-ALL = {"stub", "api", "relay", "worker-1"}
+ALL = {"stub", "api", "relay", "worker-1", "peers-user", "peers-matching", "peers-collaboration"}
 
 
 def running(labs: CommandLine) -> dict[str, dict[str, Any]]:
@@ -37,14 +37,26 @@ def test_up_starts_what_is_missing_and_down_ends_it_all(labs: CommandLine, home:
     assert done.returncode == 0, done.stderr
     assert "/docs" in done.stderr
     assert set(running(labs)) == ALL
-    assert httpx.get(f"{running(labs)['api']['url']}/readyz").status_code == 200
+    assert httpx.get(f"{running(labs)['api']['url']}/readyz", timeout=60).status_code == 200
     facts = json.loads(labs.ok("status", "--json"))
     assert facts["broker"]["version"]
     assert facts["database"]["version"].startswith("18")
-    assert facts["database"]["jobs"]["pending"] == 0
-    assert {"cover-letter.generate", "cover-letter.generate.dlq"} <= {queue["name"] for queue in facts["queues"]}
+    systems = {system["name"]: system for system in facts["systems"]}
+    letters, resumes = systems["cover_letters"], systems["resumes"]
+    assert letters["jobs"]["pending"] == 0
+    generate = {
+        "name": "cover-letter.generate",
+        "ready": 0,
+        "retrying": 0,
+        "consumers": 1,
+        "deadLetterQueue": "cover-letter.generate.dlq",
+        "deadLetters": 0,
+    }
+    assert letters["queues"][0] == generate
+    assert [queue["name"] for queue in resumes["queues"]] == ["resumes.queue", "resumes.webhooks"]
     table = labs.ok("status")
     assert "worker-1" in table
+    assert "resumes: 0 pending, 0 processing, 0 completed, 0 failed, 0 cancelled" in table
     assert "careerops:careerops" not in table
     # A second time changes nothing.
     first = pids(labs)

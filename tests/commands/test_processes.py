@@ -23,7 +23,14 @@ def test_a_token_is_one_line_that_its_api_accepts(nowhere: CommandLine) -> None:
     assert 0 < claims["exp"] - time.time() <= 60
 
 
-@pytest.mark.parametrize("arguments", [("--user", "0"), ("--user", "ada"), ("--lifetime-s", "0")])
+def test_a_token_may_name_its_user(nowhere: CommandLine) -> None:
+    claims = jwt.decode(
+        nowhere.ok("token", "--name", "user123").strip(), DEVELOPMENT_SECRET, algorithms=["HS256"], audience="careerops"
+    )
+    assert claims["sub"] == "user123"
+
+
+@pytest.mark.parametrize("arguments", [("--user", "0"), ("--user", "ada"), ("--name", "a b"), ("--lifetime-s", "0")])
 def test_a_token_for_nobody_is_wrong_usage(nowhere: CommandLine, arguments: tuple[str, str]) -> None:
     assert nowhere("token", *arguments).returncode == 2
 
@@ -32,14 +39,14 @@ def test_a_setting_that_is_wrong_is_named(nowhere: CommandLine) -> None:
     assert_failed(nowhere("token", LAB_TOKEN_LIFETIME_S="soon"), 1, "LAB_TOKEN_LIFETIME_S")
 
 
-@pytest.mark.parametrize("command", ["worker", "relay"])
+@pytest.mark.parametrize("command", ["worker", "relay", "peers user"])
 def test_a_process_without_a_broker_says_how_to_get_one(nowhere: CommandLine, command: str) -> None:
-    assert_failed(nowhere(command), 1, "no broker", "python -m labs up", "LAB_AMQP_URL")
+    assert_failed(nowhere(*command.split()), 1, "no broker", "python -m labs up", "LAB_AMQP_URL")
 
 
-@pytest.mark.parametrize("command", ["worker", "relay", "api", "jobs"])
+@pytest.mark.parametrize("command", ["worker", "relay", "peers user", "api", "jobs"])
 def test_a_process_without_a_database_says_how_to_get_one(nowhere: CommandLine, command: str) -> None:
-    done = nowhere(command, LAB_AMQP_URL="amqp://127.0.0.1:1/")
+    done = nowhere(*command.split(), LAB_AMQP_URL="amqp://127.0.0.1:1/")
     assert_failed(done, 1, "no database", "python -m labs up", "LAB_DATABASE_URL")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import operator
 import urllib.error
 import urllib.request
 from base64 import b64encode
@@ -15,6 +17,8 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
 
+from labs.messaging.client import event_queue
+from labs.messaging.rpc.wire import request_queue
 from labs.messaging.topology import Topology
 from labs.settings import Settings
 from labs.systems.cover_letters.topology import (
@@ -25,14 +29,19 @@ from labs.systems.cover_letters.topology import (
     GENERATE_KEY,
     GENERATE_QUEUE,
 )
-from labs.systems.registry import topology
+from labs.systems.documents import topology as documents
+from labs.systems.peers import topology as peers
+from labs.systems.registry import SYSTEMS, topology
 from labs.systems.resumes import topology as resumes
 from tests.compose.project import Project
 
 #: As the stack has it, whatever this checkout's own `.env` says.
-TOPOLOGY = topology(Settings.model_construct())
+SETTINGS = Settings.model_construct()
+TOPOLOGY = topology(SETTINGS)
+#: Of the systems that workers work for.
+WORK = functools.reduce(operator.add, (system.topology(SETTINGS) for system in SYSTEMS if not system.services))
 QUEUES = (GENERATE_QUEUE, EMAIL_QUEUE, ANALYTICS_QUEUE)
-SERVICES = ("api", "relay", "worker")
+SERVICES = ("api", "relay", "worker", "peers-user", "peers-matching", "peers-collaboration")
 PERSISTENT = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent)
 
 Operation = Callable[[BlockingChannel], object]
@@ -98,18 +107,33 @@ def declared(broker: Broker) -> None:
             channel.queue_purge(queue.name)
 
 
-@pytest.mark.parametrize("user", ["relay", "worker"])
-def test_relay_and_worker_can_each_make_the_topology_from_nothing_and_again(broker: Broker, user: str) -> None:
+@pytest.mark.parametrize(
+    ("user", "own"),
+    [
+        ("relay", TOPOLOGY),
+        ("worker", WORK),
+        ("peers-user", request_queue(peers.USER_CREATE) + request_queue(peers.PROFILE_GET)),
+        (
+            "peers-matching",
+            event_queue(
+                peers.MATCHING_QUEUE, exchange=peers.USER_EVENTS, routing_key=peers.USER_CREATED_KEY, settings=SETTINGS
+            )
+            + request_queue(peers.MATCH_FIND),
+        ),
+        ("peers-collaboration", peers.participant("s1", 1, "1") + request_queue(peers.SESSION_UPDATE)),
+    ],
+)
+def test_each_service_can_make_its_topology_from_nothing_and_again(broker: Broker, user: str, own: Topology) -> None:
     # Given a broker that knows none of it
     with broker.channel("careerops") as channel:
-        forget(channel, TOPOLOGY)
+        forget(channel, own)
     # When the service declares it twice, as after a reconnect
     with broker.channel(user) as channel:
-        declare(channel, TOPOLOGY)
-        declare(channel, TOPOLOGY)
+        declare(channel, own)
+        declare(channel, own)
     # Then all of it is there
     with broker.channel("careerops") as channel:
-        for queue in TOPOLOGY.queues:
+        for queue in own.queues:
             channel.queue_declare(queue.name, passive=True)
 
 
@@ -122,6 +146,7 @@ def test_relay_and_worker_can_each_make_the_topology_from_nothing_and_again(brok
         (EXCHANGE, COMPLETED_KEY, ANALYTICS_QUEUE),
         (resumes.EXCHANGE, resumes.GENERATE_KEY, resumes.GENERATE_QUEUE),
         (resumes.EXCHANGE, resumes.COMPLETED_KEY, resumes.WEBHOOK_QUEUE),
+        *((documents.EXCHANGE, "", queue) for queue in documents.QUEUES),
     ],
 )
 def test_what_the_relay_publishes_the_worker_gets_retries_and_buries(
@@ -135,7 +160,8 @@ def test_what_the_relay_publishes_the_worker_gets_retries_and_buries(
         method, _, body = next(iter(channel.consume(queue, inactivity_timeout=10)))
         assert body == b"hello"
         channel.basic_publish("", f"{queue}.retry.1000", body, PERSISTENT, mandatory=True)
-        channel.basic_publish("", f"{queue}.dlq", body, PERSISTENT, mandatory=True)
+        route = TOPOLOGY.dead_letter_route(queue)
+        channel.basic_publish(route.exchange, route.key, body, PERSISTENT, mandatory=True)
         assert method is not None
         channel.basic_ack(method.delivery_tag)
         # Then it comes back after its delay
@@ -146,7 +172,8 @@ def test_what_the_relay_publishes_the_worker_gets_retries_and_buries(
         channel.basic_reject(method.delivery_tag, requeue=False)
     with broker.channel("lab") as channel:
         for _ in range(2):
-            assert next(iter(channel.consume(f"{queue}.dlq", inactivity_timeout=10)))[2] == b"hello"
+            letters = channel.consume(TOPOLOGY.dead_letter_queue(queue), inactivity_timeout=10)
+            assert next(iter(letters))[2] == b"hello"
 
 
 def publish(exchange: str, key: str) -> Operation:
@@ -159,7 +186,6 @@ def consume(queue: str) -> Operation:
 
 REFUSED: dict[str, tuple[str, Operation]] = {
     "the api publishes to the exchange": ("api", publish(EXCHANGE, QUEUES[0])),
-    "the api publishes to a queue": ("api", publish("", QUEUES[0])),
     "the api consumes": ("api", consume(QUEUES[0])),
     "the api gets": ("api", lambda channel: channel.basic_get(QUEUES[0])),
     "the api declares a queue": ("api", lambda channel: channel.queue_declare("api.own")),
@@ -167,6 +193,26 @@ REFUSED: dict[str, tuple[str, Operation]] = {
     "the api declares an exchange": ("api", lambda channel: channel.exchange_declare(EXCHANGE, "topic", durable=True)),
     "the api binds": ("api", lambda channel: channel.queue_bind(QUEUES[0], EXCHANGE, "#")),
     "the api deletes": ("api", lambda channel: channel.queue_delete(QUEUES[0])),
+    "the api reads users' events": ("api", consume(peers.MATCHING_QUEUE)),
+    "the relay publishes changes of code": ("relay", publish(peers.COLLABORATION_EVENTS, peers.update_key("s1"))),
+    "the worker reads users' events": ("worker", consume(peers.MATCHING_QUEUE)),
+    "the user service reads its own events": ("peers-user", consume(peers.MATCHING_QUEUE)),
+    "the user service publishes past the relay": ("peers-user", publish(peers.USER_EVENTS, peers.USER_CREATED_KEY)),
+    "the user service answers another's calls": ("peers-user", lambda channel: channel.queue_declare(peers.MATCH_FIND)),
+    "the matching service creates users": ("peers-matching", publish(peers.USER_EVENTS, peers.USER_CREATED_KEY)),
+    "the matching service reads dead letters": ("peers-matching", consume(f"{peers.MATCHING_QUEUE}.dlq")),
+    "the matching service changes code": (
+        "peers-matching",
+        publish(peers.COLLABORATION_EVENTS, peers.update_key("s1")),
+    ),
+    "the collaboration service reads what participants get": (
+        "peers-collaboration",
+        consume(peers.participant_queue("s1", 1, "1")),
+    ),
+    "the collaboration service creates users": (
+        "peers-collaboration",
+        publish(peers.USER_EVENTS, peers.USER_CREATED_KEY),
+    ),
     "the relay reads dead letters": ("relay", consume(f"{QUEUES[0]}.dlq")),
     "the relay purges dead letters": ("relay", lambda channel: channel.queue_purge(f"{QUEUES[0]}.dlq")),
     "the relay publishes elsewhere": ("relay", publish("amq.topic", "x")),
@@ -174,6 +220,9 @@ REFUSED: dict[str, tuple[str, Operation]] = {
     "the relay deletes elsewhere": ("relay", lambda channel: channel.queue_delete("somebody.else")),
     "the worker reads dead letters": ("worker", lambda channel: channel.basic_get(f"{QUEUES[0]}.dlq")),
     "the worker publishes what only the relay may": ("worker", publish(EXCHANGE, COMPLETED_KEY)),
+    "the worker publishes an event of documents": ("worker", publish(documents.EXCHANGE, "")),
+    "the worker reads the documents' dead letters": ("worker", consume(documents.DEAD_LETTERS.queue)),
+    "the api publishes an event of documents": ("api", publish(documents.EXCHANGE, "")),
     "the worker publishes elsewhere": ("worker", publish("somebody.else", "x")),
     "the worker consumes elsewhere": ("worker", consume("somebody.else")),
     "the worker deletes elsewhere": ("worker", lambda channel: channel.queue_delete("somebody.else")),

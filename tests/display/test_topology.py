@@ -11,6 +11,7 @@ import pytest
 
 from labs.broker import Binding, Exchange, Queue, VirtualHost
 from labs.display import Picture, Snapshot, draw, topology
+from labs.display.topology import behind
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -166,3 +167,20 @@ def test_a_live_virtual_host_is_drawn_as_it_is_at_this_moment(vhost: VirtualHost
     assert "--sport.#--> queue inbox" in drawn.text
     assert "queue mine (classic, exclusive)\n" in f"{drawn.text}\n"
     assert "amq." not in drawn.text
+
+
+def test_only_what_is_behind_an_exchange_is_drawn_if_that_is_asked_for() -> None:
+    own = large()
+    shared = [queue("mail", dead_letter_exchange="dlx", dead_letter_routing_key="mail"), queue("graves")]
+    whole = Snapshot(
+        (*own.exchanges, exchange("dlx", "fanout"), exchange("posts", "fanout")),
+        (*own.queues, *shared),
+        (*own.bindings, binding("posts", "mail", ""), binding("dlx", "graves", "")),
+    )
+    # Dead letters and delays come with their work queue, whichever way they go;
+    assert {found.name for found in behind(whole, ["posts"]).queues} == {"mail", "graves"}
+    assert {found.name for found in behind(whole, ["posts"]).exchanges} == {"posts", "dlx"}
+    names = {found.name for found in behind(whole, ["events0"]).queues}
+    assert names == {found.name for name in ("system0.work", "system3.work") for found in work(name)}
+    # of all exchanges, everything does.
+    assert draw(behind(own, ["events0", "events1", "events2"])).text == draw(own).text

@@ -36,7 +36,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
 
 @pytest.fixture(params=FAULTY, ids=str)
 def kind(request: pytest.FixtureRequest) -> Faulty:
-    """Every system of jobs."""
+    """Every system."""
     found: Faulty = request.param
     return found
 

@@ -19,9 +19,7 @@ def duplicating(url: str, kind: Faulty) -> Iterator[Callable[[], int]]:
     connection = pika.BlockingConnection(pika.URLParameters(url))
     channel = connection.channel()
     tap = channel.queue_declare("", exclusive=True).method.queue
-    key, queue = kind.command
-    targets = {key: (queue,), **kind.events}  # where a copy of a message with this key goes, once more
-    for key in targets:
+    for key in kind.targets:
         channel.queue_bind(tap, kind.exchange, key)
     stop = threading.Event()
 
@@ -31,7 +29,7 @@ def duplicating(url: str, kind: Faulty) -> Iterator[Callable[[], int]]:
             for method, properties, body in channel.consume(tap, auto_ack=True, inactivity_timeout=0.1):
                 if stop.is_set():
                     break
-                for queue in targets.get(method.routing_key, ()) if method else ():
+                for queue in kind.targets.get(method.routing_key, ()) if method else ():
                     channel.basic_publish("", queue, body, properties)
                     copies += 1
             connection.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -13,33 +15,25 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
-from psycopg.rows import dict_row
 
 from labs.broker import Management, Node, depth
-from labs.broker.node import SETTLE_S
 from labs.llm.dials import Constant
-from labs.processes import wait_until
+from labs.processes import in_background, tail, wait_until
+from labs.stack.child import Child
 from labs.stack.stack import Stack
+from labs.store.asking import Asking
 from labs.store.server import PostgresServer
+from labs.trial.site import SHORT_WAITS
 from tests.faults.faulty import Faulty
 
-#: Short waits, so that a failure heals within a test; the same code runs with the defaults.
-SETTINGS: dict[str, object] = {
-    "lease_s": 2,
-    "relay_lease_s": 2,
-    "retry_delays_ms": (100, 200, 400),
-    "reconcile_after_s": 3,
-    "publish_timeout_s": 5,
-    "prefetch": 30,
-    "model_timeout_s": 2,
-    "rate_limit": "100000/minute",
-    "resumes_per_hour": 100_000,
-    "heartbeat_s": 5,
-}
+SETTINGS: dict[str, object] = {**SHORT_WAITS, "heartbeat_s": 5}
 MODEL_MS = 150.0
 #: Healing takes seconds; on a machine that is busy with everything else, many.
 _DONE_TIMEOUT_S = 180.0
+#: Looking costs the machine on which all of it runs.
+_LOOK_EVERY_S = 0.2
+#: However slowly a busy machine gets on, a test is not to go on for ever.
+_SLOWEST_S = 900.0
 
 
 @dataclass
@@ -49,12 +43,12 @@ class System:
     node: Node
     postgres: PostgresServer
     vhost: str
-    database_url: str
+    database: Asking
     stack: Stack
     http: httpx.Client
     kind: Faulty
-    jobs: list[str] = field(default_factory=list)
-    declared_s: float = 0.0
+    #: Ids of what was asked for and accepted.
+    asked: list[str] = field(default_factory=list)
     #: Known also while the API is down.
     api_url: str = ""
 
@@ -63,33 +57,69 @@ class System:
         return amqp_url(self.node, self.vhost)
 
     def rows(self, query: str, *parameters: object) -> list[dict[str, Any]]:
-        with psycopg.connect(self.database_url, row_factory=dict_row) as db:
-            return db.execute(query, parameters).fetchall()  # type: ignore[arg-type]
+        return self.database.rows(query, *parameters)
+
+    def done(self) -> int:
+        """How many requests have all their effects."""
+        return int(self.rows(f"SELECT count(*) AS n FROM ({self.kind.done}) AS done")[0]["n"])
 
     def count(self, status: str) -> int:
+        """How many jobs have a status; for systems of jobs."""
         return int(self.rows(f"SELECT count(*) AS n FROM {self.kind.table} WHERE status = %s", status)[0]["n"])
 
-    def wait_completed(self, least: int) -> None:
-        """Wait until that many jobs are completed."""
-        assert wait_until(lambda: self.count("completed") >= least, timeout_s=_DONE_TIMEOUT_S), self.describe()
+    def wait_done(self, least: int) -> None:
+        """Wait until that many requests are done."""
+        self._wait_while_it_goes_on(lambda: self.done() >= least)
+
+    def share(self, part: float) -> int:
+        """So large a part of all requests of a test."""
+        return round(part * self.kind.requests)
 
     def describe(self) -> str:
-        statuses = self.rows(f"SELECT status, count(*) AS n, max(attempts) FROM {self.kind.table} GROUP BY status")
+        jobs = f"SELECT status, count(*) AS n, max(attempts) FROM {self.kind.table} GROUP BY status"
+        statuses = self.rows(jobs) if self.kind.table else "none"
         waiting = self.rows("SELECT count(*) AS n FROM outbox WHERE published_at IS NULL")
-        return f"jobs {statuses}, unpublished {waiting}, queues {self.depths()}"
+        asked = f"asked {len(self.asked)}, done {self.done()}"
+        filled = {name: messages for name, messages in self.depths().items() if messages}
+        return "\n".join(
+            [
+                f"{asked}, jobs {statuses}, unpublished {waiting}, messages {filled}",
+                *map(_last_words, self.stack.children),
+            ]
+        )
 
     def wait_ended(self) -> None:
-        """Wait until every job is completed or failed."""
+        """Wait until every request is done, or its job has failed."""
 
         def ended() -> bool:
-            return self.count("completed") + self.count("failed") == len(self.jobs)
+            failed = self.count("failed") if self.kind.table else 0
+            return self.done() + failed == len(self.asked)
 
-        assert wait_until(ended, timeout_s=_DONE_TIMEOUT_S), self.describe()
+        self._wait_while_it_goes_on(ended)
+
+    def _wait_while_it_goes_on(self, condition: Callable[[], bool]) -> None:
+        """A busy machine may take its time, but something has to become done now and then."""
+        latest = time.monotonic() + _SLOWEST_S
+        while time.monotonic() < latest:
+            before = self.done()
+            if wait_until(condition, timeout_s=_DONE_TIMEOUT_S, every_s=_LOOK_EVERY_S):
+                return
+            assert self.done() > before, self.describe()
+        raise AssertionError(self.describe())
+
+    def start_worker(self, **overrides: object) -> Child:
+        """Start one more process that handles the messages."""
+        if self.kind.worker == "worker":
+            return self.stack.start_worker(**overrides)
+        return self.stack.start_service(self.kind.worker, **overrides)
+
+    def workers(self) -> list[Child]:
+        """Those that run."""
+        return self.stack.of(self.kind.worker)
 
     def kill_broker(self) -> None:
         """SIGKILL, but not before the queues have reached the disk: else they may be gone, which is another story."""
-        settled_s = self.declared_s + SETTLE_S
-        assert wait_until(lambda: time.monotonic() > settled_s, timeout_s=2 * SETTLE_S)
+        self.node.settle()
         self.node.kill()
 
     def depths(self) -> dict[str, int]:
@@ -98,59 +128,83 @@ class System:
         return {name: depth(self.amqp_url, name).messages for name in names}
 
     def post(self, number: int, *, marker: str = "") -> str:
-        """Post a job, repeating it with the same Idempotency-Key until it is accepted, as a good client does."""
+        """Post a request, repeating it with the same Idempotency-Key until it is accepted, as a good client does."""
         key = str(uuid.uuid4())
         body = self.kind.body(number, marker)
-        headers = {"Authorization": f"Bearer {self.stack.token(user_id=1 + number % 7)}", "Idempotency-Key": key}
-        deadline = time.monotonic() + _DONE_TIMEOUT_S
-        while time.monotonic() < deadline:
+        headers = {
+            "Authorization": f"Bearer {self.stack.token(user_id=self.kind.user(number))}",
+            "Idempotency-Key": key,
+        }
+        accepted, id_field = self.kind.accepted
+        ids: list[str] = []
+
+        def is_accepted() -> bool:
             try:
                 response = self.http.post(f"{self.api_url}{self.kind.route}", json=body, headers=headers)
             except httpx.TransportError:
-                continue
-            if response.status_code == 202:
-                job_id = str(response.json()["jobId"])
-                self.jobs.append(job_id)
-                return job_id
-            assert response.status_code == 503, response.text
-            time.sleep(0.1)
-        raise AssertionError("a job was not accepted in time")
+                return False
+            if response.status_code == accepted:
+                ids.append(str(response.json()[id_field]))
+                return True
+            assert response.status_code in (503, 504), response.text
+            return False
+
+        assert wait_until(is_accepted, timeout_s=_DONE_TIMEOUT_S, every_s=0.1), "a request was not accepted in time"
+        self.asked += ids
+        return ids[0]
+
+    def redrive_until_done(self) -> None:
+        """Do what an operator does: `labs dlq redrive`, until everything is done."""
+        for _ in range(20):
+            subprocess.run(
+                [sys.executable, "-m", "labs", "dlq", "redrive", self.kind.queues[0], "--yes"],
+                env=self.stack.environment(),
+                check=True,
+                capture_output=True,
+            )
+            if wait_until(lambda: self.done() == len(self.asked), timeout_s=3):
+                return
+        raise AssertionError(self.describe())
 
     @contextmanager
-    def load(self, jobs: int | None = None) -> Iterator[None]:
-        """Post jobs from a few threads for as long as the block takes, and all of them by its end."""
-        jobs = jobs or self.kind.jobs
+    def load(self, requests: int | None = None) -> Iterator[None]:
+        """Post requests from a few threads for as long as the block takes, and all of them by its end."""
+        requests = requests or self.kind.requests
         with ThreadPoolExecutor(6) as pool:
-            posted = [pool.submit(self.post, number) for number in range(jobs)]
+            posted = [pool.submit(self.post, number) for number in range(requests)]
             yield
             for done in posted:
                 done.result(timeout=_DONE_TIMEOUT_S)
 
-    def assert_each_completed_exactly_once(self, jobs: int | None = None) -> None:
-        """One result and one event for each accepted job, every event handled once, nothing left anywhere."""
-        jobs = jobs or self.kind.jobs
-        self.wait_completed(jobs)
-        assert len(set(self.jobs)) == jobs
-        assert {row["status"] for row in self.rows(f"SELECT status FROM {self.kind.table}")} == {"completed"}
-        self._assert_one_of_each(jobs)
+    def assert_each_done_exactly_once(self, requests: int | None = None) -> None:
+        """One result and one event for each accepted request, every event handled once, nothing left anywhere."""
+        requests = requests or self.kind.requests
+        self.wait_done(requests)
+        assert len(set(self.asked)) == requests
+        self._assert_one_of_each(requests)
         unpublished = "SELECT count(*) AS n FROM outbox WHERE published_at IS NULL"
-        assert wait_until(lambda: self.rows(unpublished)[0]["n"] == 0, timeout_s=_DONE_TIMEOUT_S), self.describe()
-        assert wait_until(lambda: not any(self.depths().values()), timeout_s=_DONE_TIMEOUT_S), self.describe()
+        self._wait(lambda: self.rows(unpublished)[0]["n"] == 0)
+        self._wait(lambda: not any(self.depths().values()))
 
-    def _assert_one_of_each(self, jobs: int) -> None:
-        completions = self.rows("SELECT job_id FROM job_history WHERE step = 'completed'")
-        assert sorted(row["job_id"] for row in completions) == sorted(self.jobs)
-        events = self.rows("SELECT message_id FROM outbox WHERE type = %s", self.kind.completed)
-        assert len(events) == jobs
-        assert wait_until(lambda: self._effects() == {jobs}, timeout_s=_DONE_TIMEOUT_S), self.describe()
-        self.kind.check(self, jobs)
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        assert wait_until(condition, timeout_s=_DONE_TIMEOUT_S, every_s=_LOOK_EVERY_S), self.describe()
+
+    def _assert_one_of_each(self, requests: int) -> None:
+        events = self.rows("SELECT message_id FROM outbox WHERE type = %s", self.kind.event)
+        assert len(events) == requests
+        self._wait(lambda: self._effects() == {requests})
+        self.kind.check(self, requests)
 
     def _effects(self) -> set[int]:
         query = (
             "SELECT count(*) AS n FROM inbox i JOIN outbox o USING (message_id) "
             "WHERE o.type = %s AND i.consumer = %s AND i.outcome = 'done'"
         )
-        return {int(self.rows(query, self.kind.completed, queue)[0]["n"]) for queue in self.kind.consumers}
+        return {int(self.rows(query, self.kind.event, queue)[0]["n"]) for queue in self.kind.consumers}
+
+
+def _last_words(child: Child) -> str:
+    return f"--- {child.name}, {'running' if child.is_running else 'ended'}, says last:\n{tail(child.log)}"
 
 
 def amqp_url(node: Node, vhost: str) -> str:
@@ -168,15 +222,18 @@ def running_system(
     database_url = postgres.create_database(name)
     stack = Stack(amqp_url(node, name), database_url, folder=folder, settings={**SETTINGS, **settings})
     http = httpx.Client(timeout=30, trust_env=False)
-    system = System(node, postgres, name, database_url, stack, http, kind)
+    database = Asking(database_url)
+    system = System(node, postgres, name, database, stack, http, kind)
     try:
-        stack.start(workers=workers)
-        system.declared_s = time.monotonic()
+        stack.start(workers=workers if kind.worker == "worker" else 0, services=kind.beside)
         system.api_url = stack.api_url
         stack.stub.set_dials(latency=Constant(ms=MODEL_MS))
+        for _ in range(workers if kind.worker != "worker" else 0):
+            system.start_worker()
         with http:
             yield system
     finally:
+        database.close()
         stack.stop()
         node.start()
         postgres.start()
@@ -188,16 +245,10 @@ def running_system(
 @contextmanager
 def repeatedly(action: Callable[[], None], *, every_s: float) -> Iterator[None]:
     """Do something again and again in the background, for the length of a block."""
-    stop = threading.Event()
 
-    def run() -> None:
+    def run(stop: threading.Event) -> None:
         while not stop.wait(every_s):
             action()
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
+    with in_background(run, name="repeatedly"):
         yield
-    finally:
-        stop.set()
-        thread.join()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
+from labs import processes
 from labs.llm.dials import Constant, Dials
 
 INSTANT = Dials(latency=Constant(ms=0))
@@ -50,7 +50,4 @@ def address_of(process: subprocess.Popen[str]) -> str:
 
 
 def wait_until(holds: Callable[[], bool], *, within_s: float = 60.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline, "the condition did not come to hold in time"
-        time.sleep(0.005)
+    assert processes.wait_until(holds, timeout_s=within_s, every_s=0.005), "the condition did not come to hold in time"

@@ -56,7 +56,7 @@ def test_a_stream_says_the_same_in_pieces(sdk: openai.OpenAI) -> None:
 
 def test_a_stream_ends_with_done(stub: StubModel) -> None:
     body = {"model": "m", "messages": MESSAGES, "stream": True}
-    response = httpx.post(f"{stub.base_url}/v1/chat/completions", json=body)
+    response = httpx.post(f"{stub.base_url}/v1/chat/completions", json=body, timeout=60)
     assert response.headers["content-type"].startswith("text/event-stream")
     assert response.text.endswith("data: [DONE]\n\n")
 
@@ -89,26 +89,26 @@ def test_content_in_parts_is_understood(sdk: openai.OpenAI) -> None:
     ],
 )
 def test_a_bad_request_gets_an_error_that_names_the_field(stub: StubModel, body: object, param: str) -> None:
-    response = httpx.post(f"{stub.base_url}/v1/chat/completions", json=body)
+    response = httpx.post(f"{stub.base_url}/v1/chat/completions", json=body, timeout=60)
     assert response.status_code == 400
     assert response.json()["error"]["param"] == param
     assert stub.summary().total == 0
 
 
 def test_unknown_paths_methods_and_non_http_are_refused_cleanly(stub: StubModel) -> None:
-    assert httpx.get(f"{stub.base_url}/v2").status_code == 404
-    assert httpx.get(f"{stub.base_url}/v1/chat/completions").status_code == 404
-    assert httpx.post(f"{stub.base_url}/dials").status_code == 405
-    assert httpx.post(f"{stub.base_url}/v1/chat/completions", content=b"{").status_code == 400
+    assert httpx.get(f"{stub.base_url}/v2", timeout=60).status_code == 404
+    assert httpx.get(f"{stub.base_url}/v1/chat/completions", timeout=60).status_code == 404
+    assert httpx.post(f"{stub.base_url}/dials", timeout=60).status_code == 405
+    assert httpx.post(f"{stub.base_url}/v1/chat/completions", content=b"{", timeout=60).status_code == 400
     url = httpx.URL(stub.base_url)
     with socket.create_connection((url.host, url.port or 0), timeout=60) as raw:
         raw.sendall(b"\x00\x01 this is not HTTP\r\n\r\n")
         assert raw.recv(1000).startswith(b"HTTP/1.1 400")
-    assert httpx.get(f"{stub.base_url}/healthz").json() == {"status": "ok"}
+    assert httpx.get(f"{stub.base_url}/healthz", timeout=60).json() == {"status": "ok"}
 
 
 def test_a_body_beyond_the_limit_gets_413(stub: StubModel) -> None:
-    response = httpx.post(f"{stub.base_url}/v1/chat/completions", content=b" " * (17 * 1024 * 1024))
+    response = httpx.post(f"{stub.base_url}/v1/chat/completions", content=b" " * (17 * 1024 * 1024), timeout=60)
     assert response.status_code == 413
 
 
@@ -172,7 +172,7 @@ async def test_a_client_that_leaves_is_seen_at_once(stub: StubModel) -> None:
 
 
 def test_a_ledger_query_that_makes_no_sense_is_refused(stub: StubModel) -> None:
-    response = httpx.get(f"{stub.base_url}/ledger?limit=0")
+    response = httpx.get(f"{stub.base_url}/ledger?limit=0", timeout=60)
     assert (response.status_code, response.json()["error"]["param"]) == (422, "limit")
 
 

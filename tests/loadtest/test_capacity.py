@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtest.capacity import Capacity, Goal, Phase, Step, judged, search
+from loadtest.capacity import Capacity, Goal, search
 from loadtest.results import Run
 from loadtest.results.plots import plot_capacity
+from loadtest.step import Phase, Step, judged
 
 MakeRun = Callable[..., Run]
 GOAL = Goal(start=1000, least=10, most=1_000_000, precision=0.1, step_s=5, hold_s=20, repeats=2)

@@ -10,7 +10,7 @@ from pamqp import commands
 
 from loadtest.engine.confirms import ConfirmReader, Returned, Settled
 from loadtest.engine.frames import HEARTBEAT_FRAME, marshalled
-from loadtest.engine.wire import Inbox
+from loadtest.engine.inbox import Inbox
 from tests.loadtest.amqp import ack, nack, returned, stamped_body
 
 BLOCKED = marshalled(commands.Connection.Blocked(reason="low on memory"), channel=0)
@@ -81,4 +81,4 @@ def test_many_acks_are_read_as_one_batch() -> None:
     inbox = Inbox()
     inbox.feed(b"".join(ack(tag) for tag in range(1, 1001)))
     [settled] = ConfirmReader().read(inbox)
-    assert settled.tags.tolist() == list(range(1, 1001))
+    assert settled.tags == list(range(1, 1001))

@@ -13,7 +13,7 @@ from pamqp import commands
 from loadtest.engine import stamps
 from loadtest.engine.deliveries import Deliveries, DeliveryReader
 from loadtest.engine.frames import HEARTBEAT_FRAME, marshalled
-from loadtest.engine.wire import Inbox
+from loadtest.engine.inbox import Inbox
 from tests.loadtest.amqp import delivery, stamped_body
 
 CANCEL = marshalled(commands.Basic.Cancel(consumer_tag="ctag1", nowait=True))

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from loadtest.board import Part, Standing, judged, together
 from loadtest.guided_results import Outcome, keep, limited_by, table
+from loadtest.part import Part
 from loadtest.place import Place
 from loadtest.results import Pending
+from loadtest.standing import Standing, judged, together
 
 
 def part(scenario: str = "WorkQueue", *, limit: tuple[str, str] = ("rate", "all is taken")) -> Part:

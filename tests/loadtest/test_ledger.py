@@ -13,7 +13,7 @@ from loadtest.engine.ledger import Books, Outcome, Received, Sent
 
 def settled(*pairs: tuple[int, bool], nacked: bool = False) -> Settled:
     tags, multiple = zip(*pairs, strict=True)
-    return Settled(np.array(tags, np.int64), np.array(multiple, np.bool_), nacked)
+    return Settled(tags, multiple, nacked)
 
 
 def sent(count: int) -> Sent:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +14,8 @@ from loadtest.results import load
 
 
 @pytest.fixture
-def bench(vhost: VirtualHost) -> Iterator[Bench]:
-    made = Bench(vhost)
+def bench(vhost: VirtualHost, tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(vhost, tmp_path)
     yield made
     made.close()
 
@@ -22,7 +23,7 @@ def bench(vhost: VirtualHost) -> Iterator[Bench]:
 def test_a_run_is_kept_with_every_message_and_its_queues_are_removed(bench: Bench, vhost: VirtualHost) -> None:
     seen = []
     run = bench.run(
-        Plan(rate=200, duration_s=1, warmup_s=0, drain_s=2),
+        Plan(rate=200, duration_s=1, warmup_s=0),
         name="short",
         watch=lambda _: seen.extend(queue.name for queue in vhost.queues()),
     )
@@ -35,16 +36,18 @@ def test_a_run_is_kept_with_every_message_and_its_queues_are_removed(bench: Benc
     assert load(bench.newest).manifest == run.manifest
 
 
-def test_a_command_prints_plain_text_and_leaves_a_folder(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_prints_plain_text_and_leaves_a_folder(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # as a kernel does
     options = ("--rate=200", "--duration=1", "--warmup=0", "--no-report")
     printed = bench.command("run", "--name=told", *options)
     assert "200 offered, 200 sent, 200 confirmed, 200 delivered, 0 lost" in printed
     assert "\x1b" not in printed
     assert load(bench.newest).name == "told"
-    folder = bench.newest
+    assert bench.newest.is_relative_to(tmp_path)
     bench.close()
-    assert not folder.exists()
+    assert not list(tmp_path.iterdir()), "all that it has written was there"
 
 
 def test_a_command_that_can_not_be_done_says_why(bench: Bench) -> None:

@@ -15,7 +15,7 @@ from tests.loadtest.locust import Ended, run
 #: One service is enough for all of them.
 pytestmark = pytest.mark.xdist_group("letters")
 
-_LETTER_MS = 200
+_LETTER_MS = 500
 _NO_BROKER = "amqp://guest:guest@127.0.0.1:1/"
 
 
@@ -23,7 +23,7 @@ _NO_BROKER = "amqp://guest:guest@127.0.0.1:1/"
 def api_url(
     broker: Broker, settings: Settings, make_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """A service whose model takes a fifth of a second."""
+    """A service whose model takes half a second."""
     values = {"stub_dials": f'{{"latency": {{"kind": "constant", "ms": {_LETTER_MS}}}}}', "rate_limit": "60/minute"}
     with virtual_host("letters", settings=settings) as vhost:
         folder = tmp_path_factory.mktemp("service")

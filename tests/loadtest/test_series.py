@@ -58,6 +58,6 @@ def test_without_processes_all_is_zero() -> None:
 def test_where_the_last_message_came_the_total_bends() -> None:
     # Given a process that has told of its last message, which came between two ticks
     told = ticks(0.5, rate=100, name="received", count=3)
-    told.append({**told[-1], "at_s": 2.0, "received": 170.0, "last_s": 1.7})
+    told.append({**told[-1], "at_s": 2.0, "received": 170.0, "last_s": {"received": 1.7}})
     # Then the total has stood still since that message.
     assert Series((), (told,)).total("received", np.array([1.5, 1.7, 1.9])).tolist() == pytest.approx([150, 170, 170])

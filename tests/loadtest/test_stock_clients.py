@@ -17,7 +17,8 @@ from labs.broker import VirtualHost
 from loadtest.engine import stamps
 from loadtest.engine.consumption import Consumption
 from loadtest.engine.plan import Plan, Task
-from loadtest.engine.run import Sample, execute
+from loadtest.engine.result import Sample
+from loadtest.engine.run import execute
 from loadtest.engine.singly import SingleReceipts
 from loadtest.engine.workers import RunFailed
 from tests.loadtest.amqp import RUN, stamped_body
@@ -38,7 +39,7 @@ def short(**changes: Any) -> Plan:
     [
         {"queue_type": "quorum", "ack_every": 1},
         {"queue_type": "stream", "producers": 2, "consumers": 2, "queues": 2},
-        {"rate": None, "window": 50, "size": 48, "persistent": False},
+        {"rate": None, "window": 50, "size": 48, "persistent": False, "duration_s": 4.0, "warmup_s": 1.5},
         {"size": 300_000, "rate": 30, "arrivals": "poisson", "queues": 2},
     ],
     ids=lambda changes: "-".join(f"{name}-{value}" for name, value in changes.items()),
@@ -69,16 +70,17 @@ def test_messages_without_a_queue_come_back_and_are_counted(
 ) -> None:
     # Given a queue that disappears in the middle
     names: list[str] = []
+    sent_before: list[int] = []
 
     def delete(sample: Sample) -> None:
         if not names:
             names.append(vhost.queues()[0].name)
-        elif sample.sent > 50 and "deleted" not in names:
+        elif sample.sent > 50 and not sent_before:
             with pika.BlockingConnection(pika.URLParameters(url)) as connection:
                 connection.channel().queue_delete(names[0])
-            names.append("deleted")
+            sent_before.append(sample.sent)
 
-    result = execute(short(client=client, consumers=0, window=window, duration_s=2.5), url, watch=delete)
+    result = execute(short(client=client, consumers=0, window=window, duration_s=10.0), url, watch=delete)
     found = result.integrity
     # What was published after that is neither confirmed nor lost: the broker has said that nobody wants it.
     assert found.returned > 20
@@ -100,7 +102,7 @@ def test_a_closed_connection_is_reported_and_the_run_goes_on(
                     vhost.management.close_connection(connection.name)
                     closed.append(connection.name)
 
-    result = execute(short(client=client, duration_s=4.0), url, watch=close)
+    result = execute(short(client=client, duration_s=12.0), url, watch=close)
     found = result.integrity
     assert closed
     assert any("refuses" in error or "lost" in error for error in result.errors), result.errors

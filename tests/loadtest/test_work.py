@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from labs.broker import VirtualHost
 from loadtest.engine.plan import Plan, PlanError
-from loadtest.engine.run import Result, Sample, execute
+from loadtest.engine.result import Result, Sample
+from loadtest.engine.run import execute
 from loadtest.engine.verdict import at_work_of
 from loadtest.presets import variants_of
 
@@ -45,16 +47,19 @@ def test_every_message_is_worked_for_and_counts_when_that_is_done(url: str, chan
 
 def test_too_few_workers_are_named_as_the_limit_and_enough_are_not(url: str) -> None:
     # Given 80 messages a second of 20 ms: work for 1.6
-    few, enough = (execute(working(rate=80, consumers=count, prefetch=5), url).limit for count in (1, 4))
+    few, enough = (
+        execute(working(rate=80, consumers=count, prefetch=50, duration_s=6.0), url).limit for count in (1, 4)
+    )
     assert few.by == "workers"
     assert str(few).startswith("worker-bound: 1 worker was at work")
-    assert "80 messages/s of 20 ms need 1.6 workers" in few.why
+    # What is due is told twice a second: one message more or less may be seen.
+    assert re.search(r"(79|80|81) messages/s of 20 ms need 1\.6 workers", few.why)
     assert enough.by != "workers", enough
 
 
 def test_what_is_shared_is_done_by_one_at_a_time(url: str) -> None:
     # Given three workers who do nothing that another could do at the same time
-    result = execute(working(rate=90, consumers=3, shared_ms=20.0, drain_s=0.0, duration_s=2.0), url)
+    result = execute(working(rate=90, consumers=3, shared_ms=20.0, drain_s=0.0, duration_s=4.0, prefetch=50), url)
     assert result.rate("received") <= 52  # one more at either end of the span
     at_work, waiting = at_work_of(result)
     assert at_work > 0.7

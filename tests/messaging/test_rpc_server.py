@@ -120,7 +120,7 @@ async def test_a_poisonous_reply_address_does_not_come_back_for_ever(bench: Work
     address = f"amq.rabbitmq.reply-to.{base64.b64encode(pid).decode()}.{base64.b64encode(b'key').decode()}"
     async with serving(bench, echo) as server, client_of(bench) as client:
         await send_raw(bench, b"{}", BasicProperties(reply_to=address))
-        await eventually(lambda: server.statistics.replied == 1)
+        await eventually(lambda: server.statistics.replied >= 1)
         # then it does so twice at most, and others are served.
         assert await client.call(queue_of(bench), {"n": 1}) == {"n": 1}
         assert server.statistics.connects <= 3

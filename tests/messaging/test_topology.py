@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from labs.broker import VirtualHost
-from labs.errors import BrokerError, TopologyMismatch
-from labs.messaging.topology import Binding, Exchange, Queue, Topology, declare, work_queue
+from labs.broker import VirtualHost, depths
+from labs.errors import BrokerError, TopologyMismatch, Unroutable
+from labs.messaging.publisher import Publisher
+from labs.messaging.topology import Binding, DeadLetters, Exchange, Queue, Route, Topology, declare, work_queue
 from tests.workbench import DELAYS_MS, Workbench, ping, workbench_in
 
 
@@ -38,7 +42,7 @@ async def test_declaring_twice_is_harmless(bench: Workbench) -> None:
             await declare(channel, topology)
             await declare(channel, topology)
         await publisher.publish(ping(), exchange=f"{bench.queue}.x", routing_key="a.b")
-    assert await bench.depth() == 2
+    await bench.has(2)
 
 
 async def test_what_exists_with_other_arguments_is_a_mismatch_with_advice(bench: Workbench) -> None:
@@ -57,6 +61,31 @@ async def test_an_exchange_of_another_kind_is_a_mismatch(bench: Workbench) -> No
             await declare(channel, Topology((replace(exchange, kind="direct"),)))
 
 
+PATTERNS = ("a.b", "a.*", "*.b", "#", "a.#", "#.b", "a.#.b", "*", "*.*.*", "#.#")
+KEYS = ("a.b", "a", "b", "a.b.c", "a.x.b", "x.y", "", "a.x.y.b")
+
+
+@pytest.mark.parametrize("kind", ["topic", "direct", "fanout"])
+async def test_it_knows_whom_a_message_reaches_as_the_broker_does(vhost: VirtualHost, kind: Any) -> None:
+    bindings = tuple(Binding("x", f"q{number}", pattern) for number, pattern in enumerate(PATTERNS))
+    queues = tuple(Queue(binding.queue) for binding in bindings)
+    topology = Topology((Exchange("x", kind),), queues, bindings)
+    expected = Counter[str]()
+    async with Publisher(vhost.amqp_url, name="test", prepare=lambda channel: declare(channel, topology)) as publisher:
+        for key in KEYS:
+            reached = topology.reached("x", key)
+            if reached:
+                await publisher.publish(ping(), exchange="x", routing_key=key)
+            else:
+                with pytest.raises(Unroutable):
+                    await publisher.publish(ping(), exchange="x", routing_key=key)
+            expected.update(reached)
+            found = await asyncio.to_thread(depths, vhost.amqp_url, [queue.name for queue in queues])
+            assert {name: depth.messages for name, depth in found.items()} == {name: expected[name] for name in found}
+    assert topology.reached("", "q3") == ("q3",)
+    assert topology.reached("", "nobody") == ()
+
+
 async def test_binding_a_missing_queue_is_an_error(bench: Workbench) -> None:
     exchange = Exchange(f"{bench.queue}.x")
     async with bench.channel() as channel:
@@ -65,20 +94,21 @@ async def test_binding_a_missing_queue_is_an_error(bench: Workbench) -> None:
 
 
 async def test_each_retry_queue_returns_its_messages_after_its_delay(messaging_vhost: VirtualHost) -> None:
-    bench = workbench_in(messaging_vhost, delays_ms=(200, 1000))
+    bench = workbench_in(messaging_vhost, delays_ms=(200, 1000, 600_000))
     loop = asyncio.get_running_loop()
     async with bench.publisher() as publisher:
         started = loop.time()
-        # Given the long wait first: in one queue with a TTL for each message it would hold up the short one.
-        for delay_ms in (1000, 200):
+        # Given the long waits first: in one queue with a TTL for each message they would hold up the short one.
+        for delay_ms in (600_000, 1000, 200):
             await publisher.publish(ping(delay_ms), exchange="", routing_key=f"{bench.queue}.retry.{delay_ms}")
-        arrived = []
+        arrived = {}
         for _ in range(2):
             _, body = await bench.take()
-            arrived.append((body, loop.time() - started))
-    assert [b'"n":200' in arrived[0][0], b'"n":1000' in arrived[1][0]] == [True, True]
-    assert arrived[0][1] >= 0.2
-    assert arrived[1][1] >= 1.0
+            arrived[json.loads(body)["n"]] = loop.time() - started
+    assert set(arrived) == {200, 1000}
+    assert arrived[200] >= 0.2
+    assert arrived[1000] >= 1.0
+    await bench.has(1, queue=f"{bench.queue}.retry.600000")
 
 
 async def test_work_and_retry_queues_are_replicated_and_the_dead_letters_can_be_looked_at(bench: Workbench) -> None:
@@ -88,3 +118,18 @@ async def test_work_and_retry_queues_are_replicated_and_the_dead_letters_can_be_
     assert kinds.pop(bench.dlq).type == "classic"
     assert {queue.type for queue in kinds.values()} == {"quorum"}
     assert all(queue.arguments["x-overflow"] == "reject-publish" for queue in kinds.values())
+
+
+def test_queues_may_share_a_dead_letter_queue_behind_an_exchange() -> None:
+    shared = DeadLetters("events.dlx", "events.dlq")
+    both = work_queue("index", delays_ms=(1000,), dead_letters=shared)
+    both += work_queue("mail", delays_ms=(1000,), dead_letters=shared) + work_queue("alone", delays_ms=(1000,))
+    assert {queue: both.dead_letter_queue(queue) for queue in ("index", "mail", "alone")} == {
+        "index": "events.dlq",
+        "mail": "events.dlq",
+        "alone": "alone.dlq",
+    }
+    assert both.dead_letter_route("index") == Route("events.dlx", "index")
+    assert both.dead_letter_route("alone") == Route("", "alone.dlq")
+    assert both.exchanges == (Exchange("events.dlx", "fanout"),)
+    assert both.bindings == (Binding("events.dlx", "events.dlq"),)

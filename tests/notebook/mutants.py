@@ -4,6 +4,25 @@ from __future__ import annotations
 
 from tests.notebook.mutation import Mutant
 
+
+def _drills(*numbers: int) -> tuple[str, ...]:
+    """The cells of these drills in the chapter on failure drills."""
+    cells = ("drill_{} = await", "guess = drill_{}.question", "guess.reveal(drill_{}.", "drill_{}.report")
+    return tuple(cell.format(number) for number in numbers for cell in cells)
+
+
+#: The cells of the chapter on capacity that only its first figures need.
+_CREWS = (
+    "eager = Crew(lab",
+    "min(service_ms.values())",
+    "loads = {percent: Crew(",
+    "busy = {percent: busy_share(",
+    "at 90 % a job takes",
+    "crew.train(7)",
+    "history = over_time(",
+    "grew = waited_ms(1, 2)",
+)
+
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         chapter="00_start",
@@ -56,6 +75,21 @@ MUTANTS: tuple[Mutant, ...] = (
         old="body, properties, mandatory=True)",
         new="body, properties)",
         told_by="publishes with mandatory=True",
+        without=(
+            "knowing = lab.program(publish_confirmed",
+            "confirmed, unknown = set(broken",
+            'grid(list(said), ["in the queue"',
+            'started_s = knowing.of("progress")',
+            "again = {name: name.encode()",
+            "killed, noticed, back, repaired =",
+            "source(confirms.publish, publish_in_batches",
+            "timings = {",
+            "{way: timing.latencies_ms",
+            "slow, batched, windowed =",
+            "windows = {1: 100",
+            "published_s = time.monotonic()",
+            "consumer = lab.program(consume_one",
+        ),
     ),
     Mutant(
         chapter="05_rpc",
@@ -136,17 +170,38 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         chapter="11_capacity",
-        file="labs/notebook/experiments/capacity.py",
-        old="fcntl.flock(file, fcntl.LOCK_EX)",
-        new="fcntl.flock(file, fcntl.LOCK_SH)",
-        told_by='print("nobody beats the lock:"',
-    ),
-    Mutant(
-        chapter="11_capacity",
         file="loadtest/engine/working.py",
         old="            self._account.worked_s += now_s - before_s\n",
         new="",
         told_by='"worker-bound" in said',
+        without=(
+            *_CREWS,
+            "broker_says = lab.program(watch",
+            "had_to_wait = sum(",
+            "measured[workers] = rates_of(",
+            "law = fit(measured)",
+            "worst = {n: n /",
+            "at_best = {workers",
+            "needed = fewest(",
+            "held = needed.enough",
+            "found = search(step, goal)",
+            "plot_capacity(found",
+            "the interval has two sides",
+        ),
+    ),
+    Mutant(
+        chapter="11_capacity",
+        file="labs/notebook/experiments/capacity.py",
+        # All of the work under the lock: what no machine, however slow, can make look like the lesson
+        old=(
+            '        time.sleep((job["work_ms"] - job["shared_ms"]) / 1000)\n'
+            '        if job["shared_ms"]:\n'
+            "            with alone(lock):\n"
+            '                time.sleep(job["shared_ms"] / 1000)\n'
+        ),
+        new=('        with alone(lock):\n            time.sleep(job["work_ms"] / 1000)\n'),
+        told_by='print("two do over 1.3 times as much as one:"',
+        without=_CREWS,
     ),
     Mutant(
         chapter="12_failure_drills",
@@ -154,6 +209,7 @@ MUTANTS: tuple[Mutant, ...] = (
         old="power(2, LEAST(publishes - 1, 12))",
         new="power(2, LEAST(publishes + 11, 12))",
         told_by="drill_3.verdict",
+        without=_drills(1, 2),
     ),
     Mutant(
         chapter="12_failure_drills",
@@ -165,6 +221,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 WHERE job_id = %(job_id)s
 """,
         told_by="drill_7.verdict",
+        without=_drills(1, 2, 3, 4, 5, 6),
     ),
     Mutant(
         chapter="13_mock_interview",
@@ -172,5 +229,61 @@ MUTANTS: tuple[Mutant, ...] = (
         old="channel.queue_bind(queue, exchange, key,",
         new="channel.queue_bind(queue, exchange, 'order',",
         told_by="second.mark(2)",
+    ),
+    Mutant(
+        chapter="14_resumes",
+        file="labs/systems/enhancement.py",
+        old='            log.warning("going on without the model", job_id=job_id, reason=str(error))\n',
+        new="            raise\n",
+        told_by='print("the model was asked:"',
+    ),
+    Mutant(
+        chapter="14_resumes",
+        file="labs/systems/reported.py",
+        old="        except LeaseLost:\n            await self.refused(self.job_id(body))\n            raise\n",
+        new="        except LeaseLost:\n            raise\n",
+        told_by='print("pages kept:"',
+    ),
+    Mutant(
+        chapter="14_resumes",
+        file="labs/systems/webhooks.py",
+        old='timestamp.encode() + b"." + body',
+        new="body",
+        told_by='print("both are signed:"',
+    ),
+    Mutant(
+        chapter="15_documents",
+        file="labs/systems/search.py",
+        old="WHERE document_search.version < EXCLUDED.version",
+        new="WHERE document_search.version <> EXCLUDED.version",
+        told_by='print("the system\'s ends with version"',
+    ),
+    Mutant(
+        chapter="15_documents",
+        file="labs/messaging/dead_letters.py",
+        old="exchange=DEFAULT_EXCHANGE, routing_key=letter.source)",
+        new='exchange="bookspace.events", routing_key=letter.source)',
+        told_by='print("sent back:", len(done.matched), "to"',
+    ),
+    Mutant(
+        chapter="16_peers",
+        file="labs/systems/peers/collaboration.py",
+        old='            if (request.sequence, digest) == (row["last_sequence"], row["last_hash"]):',
+        new='            if request.sequence <= row["last_sequence"] - 1:',
+        told_by="change 26:",
+    ),
+    Mutant(
+        chapter="16_peers",
+        file="labs/systems/peers/topology.py",
+        old='f"session.{session_id}.*"),',
+        new='"session.#"),',
+        told_by="changes of {",
+    ),
+    Mutant(
+        chapter="16_peers",
+        file="labs/messaging/client/pool.py",
+        old="loop.call_later(self._idle_s, self._retire,",
+        new="loop.call_later(0, self._retire,",
+        told_by="pooled - kept",
     ),
 )

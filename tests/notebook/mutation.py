@@ -25,6 +25,7 @@ class Mutant:
         old: a piece of its text, there once.
         new: what takes its place.
         told_by: a piece of the source of the cell that must notice: the one whose lesson is broken.
+        without: pieces of the source of earlier cells that it can do without, and that take long.
     """
 
     chapter: str
@@ -32,6 +33,7 @@ class Mutant:
     old: str
     new: str
     told_by: str
+    without: tuple[str, ...] = ()
 
 
 class _Noticed(Exception):
@@ -50,12 +52,15 @@ def copy_with(mutant: Mutant, folder: Path) -> Path:
     return folder / "notebooks" / f"{mutant.chapter}.ipynb"
 
 
-def noticed_in(path: Path, settings: Settings, *, told_by: str) -> Any | None:
+def noticed_in(path: Path, settings: Settings, *, told_by: str, without: tuple[str, ...] = ()) -> Any | None:
     """Run a notebook until the cell with that piece of source fails, or prints what isn't committed.
+
+    Cells with a piece of `without` in their source are left out; that the others don't miss them is made sure of.
 
     Returns that cell, else the first other one that did (its measurements may be another's noise), else None.
     """
     notebook = read(path)
+    _leave_out(notebook, without)
     committed = [cell.get("outputs") for cell in notebook.cells]
     noticed: list[Any] = []
 
@@ -68,6 +73,7 @@ def noticed_in(path: Path, settings: Settings, *, told_by: str) -> Any | None:
                 raise _Noticed
 
     def fail(*, cell: Any, **_: Any) -> None:
+        assert not any(output.get("ename") == "NameError" for output in cell.outputs), f"left out too much: {cell}"
         noticed.append(cell)
 
     client = kernel_for(notebook, folder=path.parent, on_cell_executed=compare, on_cell_error=fail)
@@ -81,6 +87,12 @@ def noticed_in(path: Path, settings: Settings, *, told_by: str) -> Any | None:
         sweep(settings)
     told = [cell for cell in noticed if told_by in cell.source]
     return next(iter(told or noticed), None)
+
+
+def _leave_out(notebook: Any, pieces: tuple[str, ...]) -> None:
+    for piece in pieces:
+        [cell] = [cell for cell in notebook.cells if cell.cell_type == "code" and piece in cell.source]
+        cell.metadata.tags = ["skip-execution"]
 
 
 def _texts(outputs: Any) -> list[str]:

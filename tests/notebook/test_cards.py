@@ -29,6 +29,7 @@ TOPICS = {
     "load testing",
     "capacity",
     "failures",
+    "events and versions",
 }
 
 each_card = pytest.mark.parametrize("card", CARDS, ids=lambda card: f"{card.chapter}-{card.proof}")

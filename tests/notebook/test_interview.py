@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import nbformat
 import pytest
 
 from labs.broker import Broker
 from labs.notebook.cards import Card, cards
 from labs.notebook.interview import Interview, NoMoreCards
+from labs.notebook.refresh import joined
 
 
 def card(number: int, topic: str = "odd") -> Card:
@@ -73,5 +75,18 @@ async def test_a_proof_runs_on_the_broker_and_is_compared_with_what_is_committed
     assert "messages in the inbox: 0" in proof.cell.outputs[0].text
     assert proof.holds
     # and it would be seen if it said something else.
-    proof.committed[0].text = "messages in the inbox: 1"
+    assert proof.verdict == "the proof says what the chapter says"
+    proof.committed[0].text = "messages in the inbox: 1\n"
     assert not proof.holds
+    assert {"-messages in the inbox: 1", "+messages in the inbox: 0"} <= set(proof.verdict.splitlines())
+
+
+def test_what_a_cell_printed_in_pieces_is_joined_in_copies() -> None:
+    # Given a kernel that was busy between two lines
+    pieces = [nbformat.v4.new_output("stream", name="stdout", text=text) for text in ("one\n", "two\n")]
+    # When they are joined, also more than once
+    for _ in range(2):
+        [whole] = joined(pieces)
+    # Then each line is there once, and the cell's own outputs are as they were
+    assert whole.text == "one\ntwo\n"
+    assert [piece.text for piece in pieces] == ["one\n", "two\n"]

@@ -26,7 +26,9 @@ import json, sys
 from labs.notebook import notebook
 lab = notebook("killed")
 lab.start(workers=1)
-print(json.dumps([lab.vhost.name, lab.database_url, [child.pid for child in lab.stack.children]]), flush=True)
+(lab.folder / "a file").touch()
+owned = [lab.vhost.name, lab.database_url, [child.pid for child in lab.stack.children], str(lab.folder)]
+print(json.dumps(owned), flush=True)
 sys.stdin.read()
 """
 
@@ -39,6 +41,7 @@ class Kernel:
     vhost: str
     database_url: str
     pids: list[int]
+    folder: str
 
 
 @pytest.fixture
@@ -59,13 +62,16 @@ def database_exists(url: str) -> bool:
     return True
 
 
-def test_a_killed_kernel_leaves_no_process_no_virtual_host_and_no_database(kernel: Kernel, broker: Broker) -> None:
+def test_a_killed_kernel_leaves_no_process_no_virtual_host_no_database_and_no_files(
+    kernel: Kernel, broker: Broker
+) -> None:
     # Given a kernel with a virtual host, a database and four processes
     with Management(broker.management_url) as management:
         assert kernel.vhost in management.virtual_hosts()
         assert database_exists(kernel.database_url)
         assert all(is_alive(pid) for pid in kernel.pids)
         assert len(kernel.pids) == 4
+        assert Path(kernel.folder, "a file").exists()
         # When it is killed, and with it its whole process group, as Jupyter does
         os.killpg(kernel.process.pid, signal.SIGKILL)
         kernel.process.wait()
@@ -73,6 +79,7 @@ def test_a_killed_kernel_leaves_no_process_no_virtual_host_and_no_database(kerne
         assert wait_until(lambda: kernel.vhost not in management.virtual_hosts(), timeout_s=60)
     assert wait_until(lambda: not database_exists(kernel.database_url), timeout_s=60)
     assert wait_until(lambda: not any(is_alive(pid) for pid in kernel.pids), timeout_s=60)
+    assert wait_until(lambda: not Path(kernel.folder).exists(), timeout_s=60)
 
 
 def test_a_sweep_leaves_the_living_alone(broker: Broker, settings: Settings) -> None:
@@ -89,9 +96,10 @@ def test_a_sweep_leaves_the_living_alone(broker: Broker, settings: Settings) -> 
 
 def test_closing_removes_everything_and_may_be_repeated(broker: Broker, settings: Settings) -> None:
     lab = notebook("closed", settings=settings)
-    url, name = lab.database_url, lab.vhost.name
+    url, name, folder = lab.database_url, lab.vhost.name, lab.folder
     lab.close()
     lab.close()
+    assert not folder.exists()
     with Management(broker.management_url) as management:
         assert name not in management.virtual_hosts()
     assert not database_exists(url)

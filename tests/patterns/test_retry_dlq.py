@@ -130,7 +130,7 @@ def test_a_worker_killed_during_the_retry_loses_nothing(
         victim.kill()
     # Then the message is back, and perhaps waits a second time: a duplicate, never a loss.
     assert ready(vhost, QUEUE, 1)
-    assert vhost.depth(f"{QUEUE}.retry.60000").messages == waiting
+    assert ready(vhost, f"{QUEUE}.retry.60000", waiting)
 
 
 def test_a_message_that_kills_its_workers_ends_in_the_dead_letter_queue(vhost: VirtualHost) -> None:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from labs.pdf.content import Entry, Resume, Section
 from labs.pdf.fonts import BOX, printable
 from labs.pdf.profile import compose
-from labs.pdf.resume import Entry, Resume, Section, make_pdf
+from labs.pdf.resume import make_pdf
 from labs.pdf.words import words
 
 ADA = Resume("Ada Lovelace", "Engineer", ("ada@example.org",), (Section("Profile", paragraphs=("Nine years.",)),))
@@ -105,6 +106,16 @@ def test_what_is_missing_leaves_no_heading() -> None:
     assert text.strip() == "Ada"
 
 
+def test_who_is_known_by_an_address_alone_gets_a_draft_under_it() -> None:
+    assert said(compose("", {"profile": {"email": "ada@example.org"}})).split() == [
+        "ada@example.org",
+        "Profile",
+        *words("en").draft.split(),
+    ]
+    assert said(compose("", {"language": "fr"})).startswith("Candidature")
+    assert words("fr").draft in said(compose("", {"language": "fr"}))
+
+
 @pytest.mark.parametrize(
     ("language", "heading"),
     [
@@ -161,7 +172,9 @@ def test_no_text_at_all_is_too_much(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["x" * 3000, "漢" * 1500, "\u0627" * 1500, " ", "\ud800", "\u0301" * 50, "\u200b" * 20, "**_--", "a\u00a0b"]
+    "text",
+    ["x" * 3000, "漢" * 1500, "\u0627" * 1500, " ", "\ud800", "\u0301" * 50, "\u200b" * 20, "**_--", "a\u00a0b"],
+    ids=["word", "Chinese", "Arabic", "space", "surrogate", "accents", "nothing wide", "markup", "no break"],
 )
 def test_awkward_texts_do_no_harm(text: str) -> None:
     assert make_pdf(with_text(text)).startswith(b"%PDF-")

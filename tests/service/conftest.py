@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from psycopg.rows import dict_row
 from labs.broker import Broker, virtual_host
 from labs.processes import wait_until
 from labs.settings import Settings
+from labs.stack.child import Child
 from labs.stack.stack import Stack
 
 PREFIX = "/api/cover-letter"
@@ -91,6 +94,22 @@ def make_service(amqp_url: str, database_url: str, folder: Path, **more: object)
     return Service(Stack(amqp_url, database_url, folder=folder, settings=values), database_url, folder)
 
 
+def has_tables(client: httpx.Client, path: str) -> None:
+    """Wait until an API that was started on an empty database can answer a GET: it is ready a little before."""
+    assert wait_until(lambda: client.get(path).status_code == 200, timeout_s=60)
+
+
+@contextlib.contextmanager
+def standing_still(service: Service, kind: str) -> Iterator[None]:
+    """A part gets no further as long as the block lasts."""
+    [part] = service.stack.of(kind)
+    part.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        part.signal(signal.SIGCONT)
+
+
 @pytest.fixture(scope="session")
 def service(
     broker: Broker, settings: Settings, make_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
@@ -108,6 +127,22 @@ def client(service: Service) -> Iterator[httpx.Client]:
     """A client of a user nobody else is."""
     with service.client() as client:
         yield client
+
+
+@pytest.fixture
+def api_of(service: Service, tmp_path: Path) -> Iterator[Callable[..., Child]]:
+    """Starts APIs of their own, with these variables changed."""
+    started: list[Child] = []
+
+    def start(**variables: str) -> Child:
+        child = Child("api", ["api"], environment=service.stack.environment() | variables, folder=tmp_path / "api")
+        started.append(child)
+        child.wait_ready()
+        return child
+
+    yield start
+    for child in started:
+        child.terminate()
 
 
 def ask(client: httpx.Client, **changes: Any) -> str:

@@ -69,7 +69,7 @@ REFUSED = {
 def test_a_request_without_a_good_token_is_401(service: Service, case: str) -> None:
     authorization = REFUSED[case]
     headers = {} if authorization is None else {"Authorization": authorization}
-    with httpx.Client(base_url=service.stack.api_url, trust_env=False) as client:
+    with httpx.Client(base_url=service.stack.api_url, trust_env=False, timeout=60) as client:
         responses = [
             client.post(PREFIX, json=LETTER, headers=headers),  # type: ignore[arg-type]
             client.get(f"{PREFIX}/jobs", headers=headers),  # type: ignore[arg-type]
@@ -84,16 +84,18 @@ def test_a_request_without_a_good_token_is_401(service: Service, case: str) -> N
 
 @pytest.mark.parametrize("path", ["/status/x", "/status/x/events", "/jobs"])
 def test_every_route_of_the_system_wants_a_token(service: Service, path: str) -> None:
-    assert_problem(httpx.get(service.stack.api_url + PREFIX + path), 401)
+    assert_problem(httpx.get(service.stack.api_url + PREFIX + path, timeout=60), 401)
 
 
 def test_the_scheme_is_read_in_any_case_and_other_audiences_may_be_named_too(service: Service) -> None:
     for authorization in (f"bearer {token()}", f"Bearer {token(aud=['careerops', 'elsewhere'])}"):
-        response = httpx.get(f"{service.stack.api_url}{PREFIX}/jobs", headers={"Authorization": authorization})
+        response = httpx.get(
+            f"{service.stack.api_url}{PREFIX}/jobs", headers={"Authorization": authorization}, timeout=60
+        )
         assert response.status_code == 200
 
 
 @pytest.mark.parametrize("email", ["a\x00b@example.com", "\ud800@example.com", 5, "x" * 1000], ids=repr)
 def test_an_odd_address_in_a_good_token_does_no_harm(service: Service, email: object) -> None:
     bearer = {"Authorization": f"Bearer {token(email=email)}"}
-    assert httpx.post(service.stack.api_url + PREFIX, json=LETTER, headers=bearer).status_code == 202
+    assert httpx.post(service.stack.api_url + PREFIX, json=LETTER, headers=bearer, timeout=60).status_code == 202

@@ -14,7 +14,7 @@ from labs.broker import VirtualHost
 from labs.processes import free_ports, wait_until
 from labs.stack.child import Child
 from labs.store.server import PostgresServer
-from tests.service.conftest import LETTER, PREFIX, Service, ask, assert_problem, make_service, until_ended
+from tests.service.conftest import LETTER, PREFIX, Service, ask, assert_problem, has_tables, make_service, until_ended
 
 
 @pytest.fixture
@@ -90,7 +90,9 @@ def test_without_its_broker_the_api_accepts_and_says_that_it_is_degraded(
     with down.stack as stack:
         stack.start_api()
         with down.client(user_id=5) as client:
-            assert ready(client) == {"status": "degraded", "database": "up", "broker": "down"}
+            has_tables(client, f"{PREFIX}/jobs")
+            degraded = {"status": "degraded", "database": "up", "broker": "down"}
+            assert wait_until(lambda: ready(client) == degraded, timeout_s=60)
             assert client.get("/readyz").status_code == 200
             job_id = ask(client)
             assert client.get(f"{PREFIX}/status/{job_id}").json()["status"] == "pending"
@@ -107,7 +109,8 @@ def test_with_no_broker_known_at_all_the_api_accepts(
 ) -> None:
     api = api_of(LAB_AMQP_URL="", LAB_HOME=str(tmp_path / "home"), LAB_DATABASE_URL=database_url)
     headers = {"Authorization": f"Bearer {service.stack.token(user_id=3)}"}
-    with httpx.Client(base_url=str(api.url), headers=headers, trust_env=False) as client:
+    with httpx.Client(base_url=str(api.url), headers=headers, trust_env=False, timeout=60) as client:
+        has_tables(client, f"{PREFIX}/jobs")
         assert ready(client)["status"] == "degraded"
         assert client.post(PREFIX, json=LETTER).status_code == 202
 
@@ -119,6 +122,7 @@ def test_an_api_that_is_told_to_end_ends_its_streams_cleanly_and_soon(
     api = api_of(LAB_DATABASE_URL=database_url)
     headers = {"Authorization": f"Bearer {service.stack.token(user_id=3)}"}
     with httpx.Client(base_url=str(api.url), headers=headers, timeout=60, trust_env=False) as client:
+        has_tables(client, f"{PREFIX}/jobs")
         job_id = ask(client)
         with client.stream("GET", f"{PREFIX}/status/{job_id}/events") as stream:
             lines = stream.iter_lines()
@@ -128,19 +132,3 @@ def test_an_api_that_is_told_to_end_ends_its_streams_cleanly_and_soon(
             # then the stream has an end, not a break (httpx raises at one), and the process is gone.
             assert [line for line in lines if line] == []
     assert api.wait(timeout_s=60) == 0
-
-
-@pytest.fixture
-def api_of(service: Service, tmp_path: Path) -> Iterator[Callable[..., Child]]:
-    """Starts APIs of their own, with these variables changed."""
-    started: list[Child] = []
-
-    def start(**variables: str) -> Child:
-        child = Child("api", ["api"], environment=service.stack.environment() | variables, folder=tmp_path / "api")
-        started.append(child)
-        child.wait_ready()
-        return child
-
-    yield start
-    for child in started:
-        child.terminate()

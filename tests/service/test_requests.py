@@ -12,6 +12,7 @@ from datetime import datetime
 import httpx
 
 from labs.llm.dials import ErrorRates
+from labs.processes import wait_until
 from tests.service.conftest import LETTER, PREFIX, Service, ask, assert_problem, token, until_ended
 
 
@@ -56,6 +57,24 @@ def test_a_failed_job_says_why_and_has_no_letter(service: Service, client: httpx
     assert "coverLetter" not in job
     assert job["errorMessage"]
     assert LETTER["cvText"] not in job["errorMessage"]
+
+
+def test_the_documented_front_end_loop_gets_its_letter(service: Service) -> None:
+    """Submit, poll, and stop at the letter or the error, with nothing but what the usage guide's example uses."""
+    headers = {"Authorization": f"Bearer {token()}", "Content-Type": "application/json"}
+    body = {"jobDescription": "ACME is hiring a Python Developer", "cvText": "Ada Lovelace", "tone": "professional"}
+    url = service.stack.api_url
+    job_id = httpx.post(f"{url}{PREFIX}", headers=headers, json=body, trust_env=False, timeout=60).json()["jobId"]
+
+    def polled() -> str | None:
+        job = httpx.get(f"{url}{PREFIX}/status/{job_id}", headers=headers, trust_env=False, timeout=60).json()
+        if job["status"] == "failed":
+            raise RuntimeError(job["errorMessage"])
+        return str(job["coverLetter"]) if job["status"] == "completed" else None
+
+    letters: list[str] = []
+    assert wait_until(lambda: bool(letters.append(found) or True) if (found := polled()) else False, timeout_s=60)
+    assert "ACME" in letters[0]
 
 
 def test_jobs_are_listed_newest_first_without_letters(client: httpx.Client) -> None:

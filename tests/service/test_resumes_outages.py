@@ -11,7 +11,7 @@ import pytest
 from labs.broker import VirtualHost
 from labs.llm.dials import Constant, Dials
 from labs.processes import wait_until
-from tests.service.conftest import Service, make_service
+from tests.service.conftest import Service, has_tables, make_service, standing_still
 from tests.service.test_resumes import DESCRIPTION, RESUMES, ask, status, until
 
 
@@ -29,12 +29,13 @@ def _dials(ms: int) -> str:
 
 def test_a_result_is_held_while_the_api_is_away_and_committed_once(own: Service) -> None:
     own.stack.start()
-    with own.client() as client:
-        job_id = ask(client)
-        until(client, job_id, "processing")
-    # Given an API that dies while the model writes,
-    own.stack.of("api")[0].kill()
-    assert wait_until(lambda: "holding a result" in own.logs(), timeout_s=30)
+    with standing_still(own, "stub"):
+        with own.client() as client:
+            job_id = ask(client)
+            until(client, job_id, "processing")
+        # Given an API that dies while the model writes,
+        own.stack.of("api")[0].kill()
+    assert wait_until(lambda: "holding a result" in own.logs(), timeout_s=90)
     own.stack.start_api()
     # when it is back, then the resume that was made is committed, and the model was asked once.
     with own.client(user_id=_owner(own, job_id)) as client:
@@ -55,7 +56,7 @@ def test_a_worker_with_another_secret_is_refused_and_its_results_are_held(own: S
     own.stack.start_worker(worker_secret="another-secret-of-more-than-32-characters")
     with own.client() as client:
         job_id = ask(client)
-        assert wait_until(lambda: "same LAB_WORKER_SECRET" in own.logs(), timeout_s=30)
+        assert wait_until(lambda: "same LAB_WORKER_SECRET" in own.logs(), timeout_s=90)
         assert status(client, job_id)["status"] == "processing"
 
 
@@ -81,6 +82,7 @@ def test_with_no_broker_jobs_are_accepted_wait_and_can_be_cancelled(own: Service
     # Given an API and nothing else,
     own.stack.start_api()
     with own.client() as client:
+        has_tables(client, f"{RESUMES}/jobs")
         first, second = ask(client), ask(client, metadata={"n": str(uuid.uuid4())})
         assert status(client, first)["status"] == "pending"
         assert client.post(f"{RESUMES}/jobs/{first}/cancel").json()["status"] == "cancelled"
@@ -91,7 +93,7 @@ def test_with_no_broker_jobs_are_accepted_wait_and_can_be_cancelled(own: Service
         # then what was not cancelled is done,
         until(client, second, "completed")
         # and the other's message is taken and comes to nothing.
-        assert wait_until(lambda: "duplicate of an ended job" in own.logs(), timeout_s=20)
+        assert wait_until(lambda: "duplicate of an ended job" in own.logs(), timeout_s=90)
         assert status(client, first)["status"] == "cancelled"
     with own.stack.stub as stub:
         assert stub.ledger(request_id=first).calls == ()

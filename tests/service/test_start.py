@@ -73,7 +73,7 @@ def test_a_secret_file_is_made_once_for_its_owner_alone_and_signs(service: Servi
             url = f"http://127.0.0.1:{str(child.url).rpartition(':')[2]}{PREFIX}/jobs"
             # then its secret signs, and no other does,
             for token, status in ((make_token(settings, user_id=1), 200), (_token_of(SECRET), 401)):
-                assert httpx.get(url, headers={"Authorization": f"Bearer {token}"}).status_code == status
+                assert httpx.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=60).status_code == status
         finally:
             child.terminate()
     # and the file was made once, for its owner alone.

@@ -12,6 +12,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.service.conftest import PREFIX, Service, ask, until_ended
 
 RESUMES = "/api/v1/resumes"
+DOCS = "/v1/docs"
+WRITES = ("401", "403", "413", "415", "422", "429", "503")
+READS = ("401", "403", "422", "503")
+#: Where routes of systems begin.
+SYSTEMS = ("/api/", "/v1/")
+PEERS = "/v1/peers"
+#: Of routes that ask a service over the broker, and of those that take a body.
+ASKING = ("401", "422", "503", "504")
+WITH_BODY = ("413", "415", "429")
 WORKERS_ONLY = {"200", "401", "403", "404", "409", "413", "415", "422", "503"}
 
 
@@ -22,7 +31,7 @@ def document(client: httpx.Client) -> dict[str, Any]:
 
 
 def test_a_healthy_service_says_so_without_a_token(service: Service) -> None:
-    with httpx.Client(base_url=service.stack.api_url, trust_env=False) as client:
+    with httpx.Client(base_url=service.stack.api_url, trust_env=False, timeout=60) as client:
         assert client.get("/healthz").json() == {"status": "ok"}
         ready = client.get("/readyz")
     assert ready.status_code == 200
@@ -73,6 +82,21 @@ def test_every_operation_documents_what_it_may_answer(document: dict[str, Any]) 
         ("GET", RESUMES + "/{resumeId}/pdf"): {"200", "401", "404", "422", "503"},
         ("PUT", RESUMES + "/profile"): {"204", "401", "413", "415", "422", "429", "503"},
         ("PUT", "/api/v1/job-applications/{jobApplicationId}"): {"204", "401", "413", "415", "422", "429", "503"},
+        ("POST", DOCS): {"201", *WRITES},
+        ("GET", DOCS): {"200", *READS},
+        ("GET", DOCS + "/search"): {"200", *READS},
+        ("GET", DOCS + "/analytics"): {"200", *READS},
+        ("GET", DOCS + "/{documentId}"): {"200", "404", *READS},
+        ("PUT", DOCS + "/{documentId}"): {"200", "404", "409", "412", *WRITES},
+        ("POST", DOCS + "/{documentId}/comments"): {"201", "404", *WRITES},
+        ("GET", DOCS + "/{documentId}/comments"): {"200", "404", *READS},
+        ("POST", "/v1/users"): {"201", "409", *WRITES},
+        ("GET", "/v1/notifications"): {"200", *READS},
+        ("POST", PEERS + "/users"): {"201", "409", *ASKING, *WITH_BODY},
+        ("GET", PEERS + "/users/{user_id}/profile"): {"200", "404", *ASKING},
+        ("POST", PEERS + "/matches"): {"200", "404", *ASKING, *WITH_BODY},
+        ("POST", PEERS + "/sessions/{session_id}/updates"): {"200", "404", "409", *ASKING, *WITH_BODY},
+        ("GET", PEERS + "/sessions/{session_id}/events"): {"200", "404", "429", *ASKING},
         ("GET", "/healthz"): {"200"},
         ("GET", "/readyz"): {"200", "503"},
         ("GET", "/metrics"): {"200"},
@@ -84,7 +108,7 @@ def test_every_answer_has_an_example_and_errors_are_problem_documents(document: 
         for operation in operations.values():
             for status, response in operation["responses"].items():
                 content = response.get("content", {})
-                if status >= "400" and path.startswith("/api/"):
+                if status >= "400" and path.startswith(SYSTEMS):
                     problem = content["application/problem+json"]
                     assert problem["schema"] == {"$ref": "#/components/schemas/Problem"}
                     assert problem["example"]["status"] == int(status)
@@ -109,7 +133,7 @@ def test_the_document_asks_for_a_bearer_token_where_one_is_needed(document: dict
     assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            assert ("security" in operation) == path.startswith("/api/")
+            assert ("security" in operation) == path.startswith(SYSTEMS)
 
 
 def test_the_docs_page_needs_nothing_from_elsewhere(client: httpx.Client) -> None:

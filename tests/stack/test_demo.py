@@ -114,6 +114,9 @@ def test_ctrl_c_ends_jupyterlab_its_kernels_and_everything_else(home: Path) -> N
         url = next(line.split()[-1] for line in process.stdout if "http://127.0.0.1:" in line and "/lab" in line)
         jupyter = httpx.Client(base_url=url.partition("/lab")[0], headers={"Authorization": "token test"}, timeout=60)
         assert wait_until(lambda: _answers(jupyter), timeout_s=90)
+        # whose printed address shows the first chapter
+        shown = url.partition("/lab/tree/")[2].partition("?")[0]
+        assert jupyter.get(f"/api/contents/{shown}", params={"content": 0}).json()["name"] == "00_start.ipynb"
         kernel = jupyter.post("/api/kernels", json={"name": "python3"}).json()
         assert wait_until(lambda: any("python" in name for name in _kernels(home)), timeout_s=90), kernel
         # when Ctrl-C is pressed in the terminal,

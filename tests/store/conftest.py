@@ -8,6 +8,7 @@ import pytest
 
 from labs.store.database import Database
 from labs.store.jobs import Jobs
+from labs.systems.resumes.jobs import TABLE as RESUMES
 from tests.databases import jobs_of, opened
 
 
@@ -30,3 +31,9 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 def jobs(database: Database) -> Jobs:
     return jobs_of(database)
+
+
+@pytest.fixture
+def resumes(database: Database) -> Jobs:
+    """A table of jobs with metadata."""
+    return Jobs(database, RESUMES)

@@ -14,7 +14,7 @@ from tests.waiting import eventually
 
 
 async def test_the_schema_can_be_applied_by_many_at_once_and_again(database_url: str) -> None:
-    async with Database(database_url, name="t", pool=5) as database:
+    async with opened(database_url, pool=5) as database:
         await asyncio.gather(*(database.apply_schema() for _ in range(5)))
         await create(jobs_of(database))
         await database.apply_schema()
@@ -30,6 +30,25 @@ async def test_a_transaction_that_fails_leaves_nothing(database: Database) -> No
     with pytest.raises(RuntimeError):
         await fail_after_a_statement()
     assert await count(database, "users") == 0
+
+
+async def test_what_the_server_aborts_for_the_sake_of_others_is_told_as_that_and_passes(database: Database) -> None:
+    await database.execute("INSERT INTO users (id) VALUES (1), (2)")
+
+    async def update(first: int, second: int, met: asyncio.Barrier) -> None:
+        async with database.transaction() as db:
+            await db.execute("UPDATE users SET id = id WHERE id = %s", [first])
+            await met.wait()
+            await db.execute("UPDATE users SET id = id WHERE id = %s", [second])
+
+    # Given two transactions, each of which waits for the other, then one of them is aborted
+    met = asyncio.Barrier(2)
+    one, other = await asyncio.gather(update(1, 2, met), update(2, 1, met), return_exceptions=True)
+    [error] = [each for each in (one, other) if each is not None]
+    assert isinstance(error, DatabaseUnavailable)
+    assert "aborted a transaction: deadlock detected" in str(error)
+    # And tried again alone, it succeeds
+    await update(2, 1, asyncio.Barrier(1))
 
 
 async def test_no_database_is_one_error_in_time() -> None:

@@ -43,7 +43,7 @@ async def test_a_listener_comes_back_after_its_session_is_ended(database: Databa
         await eventually(lambda: listens(database))
         await rows(
             database,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%%' "
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE query LIKE 'LISTEN%%' "
             "AND datname = current_database()",
         )
         ringer = Ringer(database)

@@ -26,7 +26,7 @@ from labs.systems.finish import Committed, Work
 from labs.systems.job_worker import JobSystem, JobWorker
 from tests.databases import claim, count, create, jobs_of, letter, rows
 from tests.systems.deliveries import delivery
-from tests.waiting import eventually
+from tests.waiting import eventually, stays
 from tests.workbench import DELAYS_MS, Workbench, running, workbench_in
 
 Perform = Callable[[GenerateCoverLetter], Awaitable[Work]]
@@ -124,6 +124,38 @@ async def test_of_many_deliveries_at_once_one_works_and_the_others_come_back_lat
     deferred = [outcome for outcome in outcomes if isinstance(outcome, Deferred)]
     assert (len(deferred), started) == (7, 1)
     assert all(0.5 <= each.delay_s <= 5 for each in deferred)
+
+
+async def test_who_stood_still_until_his_claim_ran_out_begins_nothing(
+    database: Database, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a process that is frozen while the database answers its claim
+    job_id, one = await new_job(jobs)
+    claiming = Jobs.claim
+
+    async def late(*arguments: object, **options: object) -> object:
+        claimed = await claiming(*arguments, **options)  # type: ignore[arg-type]
+        await eventually(ran_out)
+        return claimed
+
+    async def ran_out() -> bool:
+        return await count(database, "cover_letter_jobs", "lease_until < clock_timestamp()") == 1
+
+    monkeypatch.setattr(Jobs, "claim", late)
+    asked: list[str] = []
+
+    async def counted(body: GenerateCoverLetter) -> Work:
+        asked.append(body.jobId)
+        return await write(body)
+
+    # When it goes on after its lease, then it does not begin, and gives the job back
+    with pytest.raises(Deferred):
+        await worker(database, counted, lease_s=0.2).handle(one)
+    assert asked == []
+    monkeypatch.undo()
+    await worker(database, counted).handle(one)
+    assert (await job(jobs, job_id)).status == JobStatus.COMPLETED
+    assert asked == [job_id]
 
 
 async def test_a_failure_gives_the_job_back_at_once(database: Database, jobs: Jobs) -> None:
@@ -231,7 +263,7 @@ async def test_suspects_run_one_by_one_in_the_end(database: Database, jobs: Jobs
         nonlocal running_now, most
         running_now += 1
         most = max(most, running_now)
-        await asyncio.sleep(0.01)
+        await stays(lambda: running_now == 1, for_s=0.02)
         running_now -= 1
         return await write(body)
 
@@ -263,7 +295,7 @@ async def test_a_result_waits_for_a_database_that_is_away(
         said += "".join(capsys.readouterr())
         return said.count("holding a result") >= 2
 
-    async with Database(systems_database_url, name="small", pool=1, timeout_s=0.2) as small:
+    async with Database(systems_database_url, name="small", pool=1, timeout_s=1.0) as small:
         await small.wait_until_up(timeout_s=30)
         task = asyncio.create_task(worker(small, expensive).handle(one))
         await eventually(held)

@@ -7,5 +7,6 @@ a handler may run twice for one call. Delivery of a reply is at most once. No re
 from labs.messaging.rpc.client import RpcClient
 from labs.messaging.rpc.server import Handler, RpcServer
 from labs.messaging.rpc.statistics import RpcClientStatistics, RpcServerStatistics
+from labs.messaging.rpc.wire import MALFORMED
 
-__all__ = ["Handler", "RpcClient", "RpcClientStatistics", "RpcServer", "RpcServerStatistics"]
+__all__ = ["MALFORMED", "Handler", "RpcClient", "RpcClientStatistics", "RpcServer", "RpcServerStatistics"]

@@ -20,8 +20,9 @@ from pika.spec import Basic, BasicProperties
 
 from labs.errors import BrokerError, BrokerUnavailable, RpcError, RpcInterrupted, RpcTimeout, Unroutable
 from labs.messaging.connection import Channel, Connection, check_url, translate
+from labs.messaging.objects import encode
 from labs.messaging.rpc.statistics import RpcClientStatistics
-from labs.messaging.rpc.wire import DIRECT_REPLY_TO, decode_reply, encode, request_properties
+from labs.messaging.rpc.wire import DIRECT_REPLY_TO, decode_reply, request_properties
 from labs.messaging.supervision import keep_connected
 from labs.messaging.topology import DEFAULT_EXCHANGE
 

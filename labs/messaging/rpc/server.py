@@ -17,6 +17,7 @@ from pika.spec import Basic, BasicProperties
 
 from labs.errors import BrokerError, MessageError, RpcError
 from labs.messaging.connection import Channel, Connection, check_url
+from labs.messaging.objects import decode, encode
 from labs.messaging.rpc import wire
 from labs.messaging.rpc.statistics import RpcServerStatistics
 from labs.messaging.settlement import where
@@ -64,6 +65,7 @@ class RpcServer:
         check_url(url)
         self._url = url
         self._queue = queue
+        self.topology = wire.request_queue(queue)
         self._handler = handler
         self._name = name
         self._prefetch = prefetch
@@ -93,7 +95,7 @@ class RpcServer:
 
     async def _session(self, connection: Connection) -> BrokerError:
         channel = await connection.channel()
-        await declare(channel, wire.request_queue(self._queue))
+        await declare(channel, self.topology)
         await channel.set_prefetch(self._prefetch)
         if self._stopping.is_set():
             return await channel.closed
@@ -151,11 +153,11 @@ class RpcServer:
     async def _reply(self, body: bytes) -> bytes | RpcError:
         """What to answer: an encoded reply, or an error without anything that the handler has not said on purpose."""
         try:
-            request = wire.decode(body, max_bytes=self._max_bytes)
+            request = decode(body, max_bytes=self._max_bytes)
         except MessageError as error:
             return RpcError(wire.MALFORMED, str(error))
         try:
-            return wire.encode(await self._handler(request), max_bytes=self._max_bytes)
+            return encode(await self._handler(request), max_bytes=self._max_bytes)
         except RpcError as error:
             return error
         except asyncio.CancelledError as error:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from pika.spec import BasicProperties
 
 from labs.errors import MessageError, RpcError
+from labs.messaging.objects import decode
 from labs.messaging.topology import Arguments, Queue, Topology
 
 #: The pseudo queue of RabbitMQ's direct reply-to: a reply goes straight to the channel that sent the request.
@@ -61,38 +61,8 @@ def error_properties(correlation_id: str | None) -> BasicProperties:
     return BasicProperties(content_type=_CONTENT_TYPE, type=_ERROR, correlation_id=correlation_id)
 
 
-def encode(body: Mapping[str, Any], *, max_bytes: int) -> bytes:
-    """Write a JSON object.
-
-    Raises:
-        MessageError: it holds what JSON can't say, or is too large; the text holds no values.
-    """
-    try:
-        encoded = json.dumps(dict(body), allow_nan=False).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise MessageError("this is not an object that JSON can say") from error
-    _check_size(encoded, max_bytes)
-    return encoded
-
-
 def encode_error(error: RpcError) -> bytes:
     return json.dumps({"code": error.code[:_CODE_LENGTH], "message": error.message[:_MESSAGE_LENGTH]}).encode()
-
-
-def decode(body: bytes, *, max_bytes: int) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        MessageError: too large, not JSON, or not an object; the text holds no values.
-    """
-    _check_size(body, max_bytes)
-    try:
-        decoded = json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        raise MessageError("the body is not JSON") from None
-    if not isinstance(decoded, dict):
-        raise MessageError("the body is not a JSON object")
-    return decoded
 
 
 def decode_reply(properties: BasicProperties, body: bytes, *, max_bytes: int) -> dict[str, Any]:
@@ -109,12 +79,3 @@ def decode_reply(properties: BasicProperties, body: bytes, *, max_bytes: int) ->
         return decoded
     code, message = str(decoded.get("code", INTERNAL)), str(decoded.get("message", ""))
     raise RpcError(code[:_CODE_LENGTH], message[:_MESSAGE_LENGTH])
-
-
-def _check_size(body: bytes, max_bytes: int) -> None:
-    if len(body) > max_bytes:
-        raise MessageError(f"the body has {len(body)} bytes, more than {max_bytes}")
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)  # NaN and Infinity are not JSON, though Python would read them

@@ -84,5 +84,6 @@ def _run(vhost: VirtualHost, subscribe: Subscribe, do: Work) -> bool:
         before = -1
         while done > before:
             before = done
-            connection.process_data_events(time_limit=1)  # returns as soon as something has come
+            # Returns as soon as something has come; for the first one even a busy machine has the time that it needs.
+            connection.process_data_events(time_limit=1 if done else 10)
         return bool(channel.is_open)

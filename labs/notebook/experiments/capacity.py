@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-import tempfile
+import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -91,10 +91,15 @@ class Crew:
         self._gone: list[Program] = []
         self._reserve: list[Program] = []
         self._batches = 0
-        self._folder = tempfile.TemporaryDirectory(prefix="crew-")
-        self._terms = {"queue": queue, "prefetch": prefetch, "lock": f"{self._folder.name}/lock"}
+        self._folder = lab.folder / f"crew-{queue}"
+        self._folder.mkdir(exist_ok=True)
+        self._terms = {"queue": queue, "prefetch": prefetch, "lock": str(self._folder / "lock")}
         with pika.BlockingConnection(pika.URLParameters(lab.amqp_url)) as connection:
             declare(connection.channel(), queue)
+
+    @property
+    def _gate(self) -> Path:
+        return self._folder / "gate"
 
     def be(self, count: int) -> None:
         """Hire or fire until there are so many, all of them ready."""
@@ -107,14 +112,13 @@ class Crew:
 
     def train(self, count: int) -> None:
         """Have so many more in reserve: they do nothing until they are let in."""
-        gate = f"{self._folder.name}/gate"
-        self._reserve = [self._lab.program(reserve, gate=gate, **self._terms) for _ in range(count)]
+        self._reserve = [self._lab.program(reserve, gate=str(self._gate), **self._terms) for _ in range(count)]
         for program in self._reserve:
             program.wait_for("ready")
 
     def let_in(self) -> None:
         """The reserve begins to work, at once."""
-        Path(self._folder.name, "gate").touch()
+        self._gate.touch()
         self._workers += self._reserve
 
     def start(self, moments_s: Sequence[float], work_ms: float | Sequence[float], *, shared_ms: float = 0) -> Batch:
@@ -150,7 +154,7 @@ class Crew:
         self.be(0)
         with pika.BlockingConnection(pika.URLParameters(self._lab.amqp_url)) as connection:
             connection.channel().queue_delete(self.queue)
-        self._folder.cleanup()
+        shutil.rmtree(self._folder)
 
 
 def _publish(url: str, queue: str, jobs: list[dict[str, float]]) -> None:
@@ -160,6 +164,8 @@ def _publish(url: str, queue: str, jobs: list[dict[str, float]]) -> None:
         for job in jobs:
             due_s = start_s + job["due_s"]
             time.sleep(max(0.0, due_s - time.monotonic()))
+            if job is jobs[-1]:
+                channel.confirm_delivery()  # else it may be lost when the connection closes
             channel.basic_publish("", queue, json.dumps({**job, "due_s": due_s, "sent_s": time.monotonic()}).encode())
 
 

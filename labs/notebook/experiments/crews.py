@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import pika
 
 from labs.display import Stretch
-from labs.notebook.experiments.work_queues import Task, until, worker
+from labs.notebook.experiments.waits import until
+from labs.notebook.experiments.work_queues import Task, worker
 from labs.notebook.session import Notebook
 from labs.patterns.work_queue import declare
 from labs.programs import Program
@@ -41,6 +42,8 @@ def publish_to_crews(lab: Notebook, crews: Crews, tasks: Sequence[Task], *, ever
         for place, task in enumerate(tasks):
             due_s = started_s + place * every_ms / 1000
             time.sleep(max(0.0, due_s - time.monotonic()))
+            if place == len(tasks) - 1:
+                channel.confirm_delivery()  # else the last one may be lost when the connection closes (seen with 3.10)
             for prefetch in crews:
                 channel.basic_publish("", _crew_queue(prefetch), replace(task, due_s=due_s).encoded())
 
@@ -81,6 +84,14 @@ def at_work_ms(found: Sequence[Stint], *, workers: int) -> dict[str, float]:
     return total
 
 
+def given_ms(found: Sequence[Stint]) -> dict[str, float]:
+    """How much work each worker of a crew was given, however long a busy machine took for it."""
+    total: dict[str, float] = {}
+    for stint in found:
+        total[stint.worker] = total.get(stint.worker, 0.0) + stint.task.takes_ms
+    return total
+
+
 def took_ms(found: Sequence[Stint]) -> float:
     """From the first beginning to the last end."""
     return (max(stint.done_s for stint in found) - min(stint.began_s for stint in found)) * 1000
@@ -89,6 +100,22 @@ def took_ms(found: Sequence[Stint]) -> float:
 def waits_ms(found: Sequence[Stint], *, takes_ms: float) -> list[float]:
     """How long tasks of one length waited for a worker, since they were due."""
     return [(stint.began_s - stint.task.due_s) * 1000 for stint in found if stint.task.takes_ms == takes_ms]
+
+
+def quietest_waits_ms(
+    lab: Notebook, crews: Crews, tasks: Sequence[Task], *, every_ms: float, takes_ms: float, rounds: int = 3
+) -> dict[int, list[float]]:
+    """How long tasks of one length waited in each crew, in the quietest of its rounds.
+
+    What else runs on this machine can only make waits longer. The tasks of each round are numbered on.
+    """
+    waits: dict[int, list[list[float]]] = {prefetch: [] for prefetch in crews}
+    for turn in range(rounds):
+        again = [replace(task, number=task.number + turn * len(tasks)) for task in tasks]
+        publish_to_crews(lab, crews, again, every_ms=every_ms)
+        for prefetch, crew in crews.items():
+            waits[prefetch].append(waits_ms(stints(crew, again), takes_ms=takes_ms))
+    return {prefetch: min(found, key=sum) for prefetch, found in waits.items()}
 
 
 def lanes(runs: Mapping[str, Sequence[Stint]], *, heavy_ms: float, workers: int) -> dict[str, list[Stretch]]:

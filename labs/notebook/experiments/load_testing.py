@@ -8,8 +8,10 @@ import threading
 import time
 
 import pika
+import psutil
 
 from labs.broker import Node
+from labs.processes import wait_until
 from labs.programs import report
 
 
@@ -68,9 +70,10 @@ class Pause:
 
     def _stand_still(self) -> None:
         os.kill(self._pid, signal.SIGSTOP)
+        wait_until(lambda: psutil.Process(self._pid).status() == psutil.STATUS_STOPPED, timeout_s=1, every_s=0.001)
         self.began_s = time.monotonic()
         try:
             time.sleep(self._seconds)
         finally:
+            self.ended_s = time.monotonic()  # before, for afterwards the broker may be quicker than we are
             os.kill(self._pid, signal.SIGCONT)
-            self.ended_s = time.monotonic()

@@ -17,7 +17,7 @@ from labs.patterns.outbox import place_order
 from labs.processes import wait_until
 from labs.programs import report
 
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 60.0
 _EVERY_S = 0.05
 
 

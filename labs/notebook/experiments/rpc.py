@@ -13,8 +13,8 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.spec import Basic, BasicProperties
 
+from labs.notebook.experiments.waits import until
 from labs.patterns.rpc import Caller, serve
-from labs.processes import wait_until
 from labs.programs import Program, Report, hang, report
 
 if TYPE_CHECKING:  # a server process needs none of what a notebook needs, and starts sooner without
@@ -155,16 +155,6 @@ def consumers(lab: Notebook, queue: str) -> int:
     if queue not in {found.name for found in lab.vhost.queues()}:
         return 0
     return lab.vhost.depth(queue).consumers
-
-
-def until(condition: Callable[[], bool], *, what: str) -> None:
-    """Wait for something.
-
-    Raises:
-        TimeoutError: it did not happen.
-    """
-    if not wait_until(condition, timeout_s=_TIMEOUT_S, every_s=0.01):
-        raise TimeoutError(f"waited {_TIMEOUT_S:g} s for {what}")
 
 
 @dataclass(frozen=True)

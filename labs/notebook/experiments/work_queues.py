@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import NoReturn
 
@@ -14,12 +13,10 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.spec import Basic, BasicProperties
 
 from labs.broker.management_types import Channel
+from labs.notebook.experiments.waits import until
 from labs.notebook.session import Notebook
 from labs.patterns.work_queue import declare, publish, work
-from labs.processes import wait_until
 from labs.programs import hang, report
-
-_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -101,16 +98,6 @@ def watch(*, url: str, queue: str) -> None:
             time.sleep(0.02)
 
 
-def until(condition: Callable[[], bool], *, what: str) -> None:
-    """Wait for something.
-
-    Raises:
-        TimeoutError: it did not happen.
-    """
-    if not wait_until(condition, timeout_s=_TIMEOUT_S, every_s=0.01):
-        raise TimeoutError(f"waited {_TIMEOUT_S:g} s for {what}")
-
-
 @dataclass(frozen=True)
 class Holder:
     """A channel that holds unacknowledged messages."""
@@ -158,13 +145,15 @@ def done_by_another(lab: Notebook, queue: str) -> list[int]:
 
 
 def lend_a_hand(lab: Notebook, queue: str) -> int:
-    """Be one more worker, with a prefetch of 1, until nothing comes for a moment; how many tasks that were."""
+    """Be one more worker, with a prefetch of 1, until nothing is left for it; how many tasks that were."""
     count = 0
     with pika.BlockingConnection(pika.URLParameters(lab.amqp_url)) as connection:
         channel = connection.channel()
         channel.basic_qos(prefetch_count=1)
         for method, _, body in channel.consume(queue, inactivity_timeout=0.3):
             if method is None or body is None:
+                if lab.vhost.depth(queue).messages:
+                    continue
                 break
             time.sleep(decoded(body).takes_ms / 1000)
             channel.basic_ack(method.delivery_tag)

@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Path, Response
+from fastapi import APIRouter, Depends, HTTPException, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from labs.llm.prompt import cover_letter_prompt
@@ -16,17 +16,15 @@ from labs.store.outbox import OutboxMessage
 from labs.systems.cover_letters.jobs import TABLE, command
 from labs.systems.cover_letters.messages import GenerateCoverLetter
 from labs.systems.cover_letters.views import (
-    EXAMPLE_ID,
     Accepted,
     CoverLetterRequest,
     JobPage,
-    JobView,
     Letter,
     summary,
     view,
 )
-from labs.systems.job_routes import Asked, changes, requested
-from labs.systems.paging import Cursor, Limit, page
+from labs.systems.fields import IdempotencyKey
+from labs.systems.job_routes import ACCEPTED, Asked, JobId, Shown, add_reading, changes, requested
 from labs.systems.problem import documented
 from labs.systems.system import ApiParts
 from labs.systems.user import User
@@ -34,21 +32,14 @@ from labs.telemetry import new_traceparent
 
 PREFIX = "/api/cover-letter"
 
-_ACCEPTED: dict[int | str, dict[str, Any]] = {
-    202: {
-        "description": "Committed",
-        "headers": {"Location": {"description": "Where the job's status is.", "schema": {"type": "string"}}},
-    }
-}
 
-
-def routes(parts: ApiParts) -> APIRouter:
-    """The system's router."""
+def routes(parts: ApiParts) -> list[APIRouter]:
+    """The system's routers."""
     router = APIRouter(prefix=PREFIX, tags=["cover letters"])
     jobs = Jobs(parts.database, TABLE)
     _add_requests(router, parts, jobs)
     _add_reading(router, parts, jobs)
-    return router
+    return [router]
 
 
 def _add_requests(router: APIRouter, parts: ApiParts, table: Jobs) -> None:
@@ -56,15 +47,13 @@ def _add_requests(router: APIRouter, parts: ApiParts, table: Jobs) -> None:
     requester = Annotated[User, Depends(parts.requester)]
 
     @router.post(
-        "", status_code=202, summary="Ask for a letter", responses=_ACCEPTED | documented(401, 413, 415, 422, 429, 503)
+        "", status_code=202, summary="Ask for a letter", responses=ACCEPTED | documented(401, 413, 415, 422, 429, 503)
     )
     async def generate(
         request: CoverLetterRequest,
         response: Response,
         user: requester,
-        idempotency_key: Annotated[
-            str | None, Header(min_length=1, max_length=200, description="Repeat a request safely.")
-        ] = None,
+        idempotency_key: IdempotencyKey = None,
     ) -> Accepted:
         """Answers at once: the job is committed, and will be done even if everything restarts now."""
         asked = Asked(
@@ -93,33 +82,10 @@ def _add_requests(router: APIRouter, parts: ApiParts, table: Jobs) -> None:
 
 def _add_reading(router: APIRouter, parts: ApiParts, table: Jobs) -> None:
     reader = Annotated[User, Depends(parts.reader)]
-    job_id_path = Annotated[str, Path(max_length=255, pattern="^[!-~]+$", examples=[EXAMPLE_ID])]
-
-    @router.get(
-        "/status/{jobId}",
-        summary="A job and its letter",
-        response_model_exclude_none=True,
-        responses=documented(401, 404, 422, 503),
-    )
-    async def status(jobId: job_id_path, user: reader) -> JobView:
-        return view(await table.get(jobId, user_id=user.id))
-
-    @router.get(
-        "/jobs",
-        summary="Your jobs, newest first",
-        response_model_exclude_none=True,
-        responses=documented(401, 422, 503),
-    )
-    async def jobs(
-        user: reader,
-        limit: Limit = 20,
-        cursor: Cursor = None,
-    ) -> JobPage:
-        found, after = await page(table, user_id=user.id, limit=limit, cursor=cursor)
-        return JobPage(jobs=[summary(job) for job in found], nextCursor=after)
+    add_reading(router, parts, table, Shown(view, summary, JobPage), status="/status/{jobId}")
 
     # The job is looked up before the stream starts, so that an unknown one is a 404 and not a stream.
-    async def own_job(jobId: job_id_path, user: reader) -> Job:
+    async def own_job(jobId: JobId, user: reader) -> Job:
         return await table.get(jobId, user_id=user.id)
 
     @router.get(

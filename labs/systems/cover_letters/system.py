@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
+from labs.systems.contract import Sent
+from labs.systems.cover_letters import topology as names
 from labs.systems.cover_letters.jobs import TABLE
-from labs.systems.cover_letters.topology import EVENT_QUEUES, GENERATE_QUEUE, topology
-from labs.systems.system import ApiParts, Consuming, System, WorkerParts
-
-if TYPE_CHECKING:
-    from fastapi import APIRouter
-
-
-def _consumers(parts: WorkerParts) -> Sequence[Consuming]:
-    from labs.systems.cover_letters.worker import consumers  # noqa: PLC0415
-
-    return consumers(parts)
-
-
-def _routes(parts: ApiParts) -> Sequence[APIRouter]:
-    from labs.systems.cover_letters.routes import routes  # noqa: PLC0415
-
-    return [routes(parts)]
-
+from labs.systems.cover_letters.messages import COMPLETED, FAILED, GENERATE
+from labs.systems.system import System, later
 
 COVER_LETTERS = System(
     name="cover_letters",
-    topology=topology,
-    queues=(GENERATE_QUEUE, *EVENT_QUEUES),
+    topology=names.topology,
+    queues=(names.GENERATE_QUEUE, *names.EVENT_QUEUES),
     table=TABLE,
-    consumers=_consumers,
-    routes=_routes,
+    consumers=later("labs.systems.cover_letters.worker:consumers"),
+    routes=later("labs.systems.cover_letters.routes:routes"),
+    sends=(
+        Sent(schema=GENERATE, exchange=names.EXCHANGE, key=names.GENERATE_KEY),
+        Sent(schema=COMPLETED, exchange=names.EXCHANGE, key=names.COMPLETED_KEY),
+        Sent(schema=FAILED, exchange=names.EXCHANGE, key=names.FAILED_KEY),
+    ),
 )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict
 from pydantic.config import JsonDict
 
 from labs.store.jobs import Job, JobStatus
 from labs.systems.cover_letters.messages import Tone
+from labs.systems.fields import text
+from labs.systems.paging import Page
 
 _EXAMPLE_JOB = "ACME Corp is looking for a Backend Engineer with Python, RabbitMQ and PostgreSQL."
 _EXAMPLE_CV = "Ada Lovelace\n5 years of Python\nCut latency of an order pipeline by 40 % with RabbitMQ"
@@ -31,9 +33,6 @@ _FAILURES = {
     "PermanentError": "its processing was given up",
 }
 
-# A NUL can't be stored in PostgreSQL's text; the pattern refuses it with the field's name.
-_Text = StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00]*$")
-
 
 class CoverLetterRequest(BaseModel):
     """What a letter is written from."""
@@ -43,8 +42,8 @@ class CoverLetterRequest(BaseModel):
         json_schema_extra={"example": {"jobDescription": _EXAMPLE_JOB, "cvText": _EXAMPLE_CV, "tone": "professional"}},
     )
 
-    jobDescription: Annotated[str, _Text, Field(max_length=20_000)]
-    cvText: Annotated[str, _Text, Field(max_length=50_000)]
+    jobDescription: Annotated[str, text(20_000)]
+    cvText: Annotated[str, text(50_000)]
     tone: Tone = Tone.PROFESSIONAL
 
 
@@ -79,13 +78,12 @@ class JobView(JobSummary):
     errorMessage: str | None = None
 
 
-class JobPage(BaseModel):
-    """Jobs, newest first; `nextCursor` asks for the page after this one."""
+class JobPage(Page):
+    """Jobs, newest first."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"jobs": [_EXAMPLE_SUMMARY]}})
 
     jobs: list[JobSummary]
-    nextCursor: str | None = None
 
 
 class Letter(BaseModel):

@@ -8,7 +8,7 @@ from labs.errors import ModelFailed
 from labs.llm.client import ModelClient
 from labs.llm.prompt import cover_letter_prompt
 from labs.messaging.message import now
-from labs.store.jobs import Jobs
+from labs.store.jobs import Ending
 from labs.systems.cover_letters.analytics import Analytics
 from labs.systems.cover_letters.email import EmailNotifier
 from labs.systems.cover_letters.jobs import TABLE, completed, failed
@@ -26,7 +26,7 @@ def consumers(parts: WorkerParts) -> Sequence[Consuming]:
     email, analytics = EmailNotifier(parts.database, parts.settings), Analytics(parts.database)
     prefetch = parts.events_prefetch
     return [
-        job_queue(parts, TABLE, COMMANDS, cover_letter_system(Jobs(parts.database, TABLE), parts.model)),
+        job_queue(parts, TABLE, COMMANDS, cover_letter_system(Ending(parts.database, TABLE), parts.model)),
         Consuming(queue=EMAIL_QUEUE, schemas=EVENTS, handler=email.handle, give_up=email.give_up, prefetch=prefetch),
         Consuming(
             queue=ANALYTICS_QUEUE,
@@ -38,7 +38,7 @@ def consumers(parts: WorkerParts) -> Sequence[Consuming]:
     ]
 
 
-def cover_letter_system(jobs: Jobs, model: ModelClient) -> JobSystem[GenerateCoverLetter]:
+def cover_letter_system(jobs: Ending, model: ModelClient) -> JobSystem[GenerateCoverLetter]:
     """The cover letters' part of a `JobWorker`."""
 
     async def perform(body: GenerateCoverLetter) -> Work:

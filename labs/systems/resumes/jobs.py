@@ -27,9 +27,7 @@ def command(body: ResumeWorkerJob, *, traceparent: str) -> OutboxMessage:
 
 def completed(*, job_id: str, user_id: str, resume_id: str) -> OutboxMessage:
     """The event that tells of a resume."""
-    return _event(
-        ResumeEnded(jobId=job_id, userId=user_id, status="completed", resumeId=resume_id, endedAt=now()),
-    )
+    return _event(ResumeEnded(jobId=job_id, userId=user_id, status="completed", resumeId=resume_id, endedAt=now()))
 
 
 def failed(*, job_id: str, user_id: str, code: str) -> OutboxMessage:
@@ -52,14 +50,12 @@ class Resumes:
     async def save(self, resume_id: str, *, job_id: str, pdf: bytes) -> None:
         """Keep a draft; harmless to repeat."""
         query = "INSERT INTO resumes (id, job_id, pdf) VALUES (%s, %s, %s) ON CONFLICT (id) DO NOTHING"
-        async with self._database.connection() as db:
-            await db.execute(query, [resume_id, job_id, pdf])
+        await self._database.execute(query, resume_id, job_id, pdf)
 
     async def holds(self, resume_id: str, *, job_id: str) -> bool:
         """Whether that resume was made for that job."""
         query = "SELECT 1 FROM resumes WHERE id = %s AND job_id = %s"
-        async with self._database.connection() as db:
-            return await (await db.execute(query, [resume_id, job_id])).fetchone() is not None
+        return await self._database.row(query, resume_id, job_id) is not None
 
     async def discard_drafts(self, job_id: str) -> None:
         """Forget what workers have made for an ended job that is not its result."""
@@ -67,8 +63,7 @@ class Resumes:
             "DELETE FROM resumes r USING resume_jobs j WHERE r.job_id = %s AND j.job_id = r.job_id "
             "AND j.status NOT IN ('pending', 'processing') AND j.resume_id IS DISTINCT FROM r.id"
         )
-        async with self._database.connection() as db:
-            await db.execute(query, [job_id])
+        await self._database.execute(query, job_id)
 
     async def pdf(self, resume_id: str, *, user_id: int) -> bytes | None:
         """A user's own resume, or None."""
@@ -76,6 +71,5 @@ class Resumes:
             "SELECT r.pdf FROM resumes r JOIN resume_jobs j ON j.resume_id = r.id "
             "WHERE r.id = %s AND j.user_id = %s AND j.status = 'completed'"
         )
-        async with self._database.connection() as db:
-            row = await (await db.execute(query, [resume_id, user_id])).fetchone()
+        row = await self._database.row(query, resume_id, user_id)
         return bytes(row["pdf"]) if row else None

@@ -3,37 +3,26 @@
 import uuid
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Path, Response
+from fastapi import APIRouter, Depends, HTTPException, Response
 
 from labs.pdf.profile import Profile
 from labs.store.jobs import Jobs, Quota
 from labs.store.outbox import OutboxMessage
-from labs.systems.job_routes import Asked, requested
-from labs.systems.paging import Cursor, Limit, page
+from labs.systems.fields import IdempotencyKey
+from labs.systems.job_routes import ACCEPTED, Asked, JobId, Shown, add_reading, requested
 from labs.systems.problem import documented
+from labs.systems.resumes import views
 from labs.systems.resumes.codes import PREFIX
 from labs.systems.resumes.jobs import TABLE, Resumes, command
 from labs.systems.resumes.messages import ResumeWorkerJob
+from labs.systems.resumes.missing import missing
 from labs.systems.resumes.sources import Sources
-from labs.systems.resumes.views import (
-    EXAMPLE_ID,
-    Accepted,
-    ApplicationRequest,
-    BatchAccepted,
-    BatchRequest,
-    GenerateRequest,
-    JobPage,
-    JobView,
-    summary,
-    view,
-)
+from labs.systems.resumes.worker_routes import worker_routes
 from labs.systems.system import ApiParts
 from labs.systems.user import User
 from labs.systems.webhooks import Webhooks
 from labs.telemetry import new_traceparent
 
-JobId = Annotated[str, Path(max_length=255, pattern="^[!-~]+$", examples=[EXAMPLE_ID])]
-_Key = Annotated[str | None, Header(min_length=1, max_length=200, description="Repeat a request safely.")]
 _PROBLEMS = documented(401, 413, 415, 422, 429, 503)
 _PDF: dict[int | str, dict[str, Any]] = {
     200: {"description": "The PDF", "content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}}
@@ -41,12 +30,12 @@ _PDF: dict[int | str, dict[str, Any]] = {
 
 
 def routes(parts: ApiParts) -> list[APIRouter]:
-    """What users may ask for."""
+    """What users may ask for, and what workers report."""
     router = APIRouter(prefix=PREFIX, tags=["resumes"])
     jobs = Jobs(parts.database, TABLE)
     _add_requests(router, parts, jobs)
     _add_reading(router, parts, jobs)
-    return [router, _sources(parts)]
+    return [router, _sources(parts), worker_routes(parts)]
 
 
 def _add_requests(router: APIRouter, parts: ApiParts, table: Jobs) -> None:
@@ -54,30 +43,46 @@ def _add_requests(router: APIRouter, parts: ApiParts, table: Jobs) -> None:
     sources, webhooks = Sources(parts.database), Webhooks(parts.settings)
     quota = Quota(parts.settings.resumes_per_hour, window_s=3600)
 
-    async def accept(user: User, key: str | None, *requests: GenerateRequest) -> list[Accepted]:
+    async def accept(user: User, key: str | None, *requests: views.GenerateRequest) -> list[views.Accepted]:
         asked = [await _asked(request, user, sources, webhooks) for request in requests]
         jobs = await requested(parts, table, *asked, user=user, idempotency_key=key, quota=quota)
-        return [Accepted(jobId=job.job_id, status=job.status) for job in jobs]
+        return [views.accepted(job) for job in jobs]
 
-    @router.post("/generate", status_code=202, summary="Ask for a resume", responses=_PROBLEMS)
+    @router.post(
+        "/generate",
+        status_code=202,
+        summary="Ask for a resume",
+        response_model_exclude_none=True,
+        responses=ACCEPTED | _PROBLEMS,
+    )
     async def generate(
-        request: GenerateRequest, response: Response, user: requester, idempotency_key: _Key = None
-    ) -> Accepted:
+        request: views.GenerateRequest, response: Response, user: requester, idempotency_key: IdempotencyKey = None
+    ) -> views.Accepted:
         """Answers at once: the job is committed, and will be done even if everything restarts now.
 
-        An application that has no description here gets a general resume; its id is kept in the metadata.
+        An application that has no description here gets a general resume; its id is kept in the metadata. Who has
+        stored no profile gets a draft. `warnings` say what is missing and how to give it, and the job's metadata have
+        `profileMissing` or `descriptionMissing`.
         """
-        [accepted] = await accept(user, idempotency_key, request)
-        response.headers["Location"] = f"{PREFIX}/jobs/{accepted.jobId}/status"
-        return accepted
+        [answer] = await accept(user, idempotency_key, request)
+        response.headers["Location"] = f"{PREFIX}/jobs/{answer.jobId}/status"
+        return answer
 
-    @router.post("/generate/batch", status_code=202, summary="Ask for several resumes", responses=_PROBLEMS)
-    async def generate_batch(batch: BatchRequest, user: requester, idempotency_key: _Key = None) -> BatchAccepted:
+    @router.post(
+        "/generate/batch",
+        status_code=202,
+        summary="Ask for several resumes",
+        response_model_exclude_none=True,
+        responses=_PROBLEMS,
+    )
+    async def generate_batch(
+        batch: views.BatchRequest, user: requester, idempotency_key: IdempotencyKey = None
+    ) -> views.BatchAccepted:
         """All are committed together, or none is."""
-        return BatchAccepted(jobs=await accept(user, idempotency_key, *batch.requests))
+        return views.BatchAccepted(jobs=await accept(user, idempotency_key, *batch.requests))
 
 
-async def _asked(request: GenerateRequest, user: User, sources: Sources, webhooks: Webhooks) -> Asked:
+async def _asked(request: views.GenerateRequest, user: User, sources: Sources, webhooks: Webhooks) -> Asked:
     """What a request means for one job."""
     profile = await sources.profile(user_id=user.id) or ({"email": user.email} if user.email else {})
     metadata: dict[str, Any] = {"profile": profile, **request.metadata, "language": request.language}
@@ -87,6 +92,7 @@ async def _asked(request: GenerateRequest, user: User, sources: Sources, webhook
         description = description or await sources.description(metadata["jobApplicationId"], user_id=user.id)
     if request.webhookUrl is not None:
         webhooks.check(request.webhookUrl)
+    metadata |= missing(metadata, description)
     inputs = {"job_description": description or "", "metadata": metadata, "webhook_url": request.webhookUrl}
 
     def message(job_id: str) -> OutboxMessage:
@@ -100,24 +106,7 @@ def _add_reading(router: APIRouter, parts: ApiParts, table: Jobs) -> None:
     reader = Annotated[User, Depends(parts.reader)]
     resumes = Resumes(parts.database)
 
-    @router.get(
-        "/jobs",
-        summary="Your jobs, newest first",
-        response_model_exclude_none=True,
-        responses=documented(401, 422, 503),
-    )
-    async def jobs(user: reader, limit: Limit = 20, cursor: Cursor = None) -> JobPage:
-        found, after = await page(table, user_id=user.id, limit=limit, cursor=cursor)
-        return JobPage(jobs=[summary(job) for job in found], nextCursor=after)
-
-    @router.get(
-        "/jobs/{jobId}/status",
-        summary="A job",
-        response_model_exclude_none=True,
-        responses=documented(401, 404, 422, 503),
-    )
-    async def status(jobId: JobId, user: reader) -> JobView:
-        return view(await table.get(jobId, user_id=user.id))
+    add_reading(router, parts, table, Shown(views.view, views.summary, views.JobPage), status="/jobs/{jobId}/status")
 
     @router.post(
         "/jobs/{jobId}/cancel",
@@ -125,9 +114,9 @@ def _add_reading(router: APIRouter, parts: ApiParts, table: Jobs) -> None:
         response_model_exclude_none=True,
         responses=documented(401, 404, 409, 422, 503),
     )
-    async def cancel(jobId: JobId, user: reader) -> JobView:
+    async def cancel(jobId: JobId, user: reader) -> views.JobView:
         """A waiting job will not run; what a worker makes of a running one is thrown away. Harmless to repeat."""
-        return view(await table.cancel(jobId, user_id=user.id))
+        return views.view(await table.cancel(jobId, user_id=user.id))
 
     @router.get(
         "/{resumeId}/pdf",
@@ -160,7 +149,7 @@ def _sources(parts: ApiParts) -> APIRouter:
         summary="Keep the description of a job",
         responses=_PROBLEMS,
     )
-    async def put_application(jobApplicationId: uuid.UUID, request: ApplicationRequest, user: requester) -> None:
+    async def put_application(jobApplicationId: uuid.UUID, request: views.ApplicationRequest, user: requester) -> None:
         """Resumes for this application are made for this description; a later one replaces it."""
         await sources.put_description(request.jobDescription, str(jobApplicationId), user_id=user.id)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from labs.store.database import Database, Row
+from labs.store.database import Database
 
 _PUT_PROFILE = """
 INSERT INTO resume_profiles (user_id, profile) VALUES (%s, %s)
@@ -26,27 +26,19 @@ class Sources:
 
     async def put_profile(self, profile: dict[str, Any], *, user_id: int) -> None:
         """Keep who a user is."""
-        await self._execute(_PUT_PROFILE, user_id, Jsonb(profile))
+        await self._database.execute(_PUT_PROFILE, user_id, Jsonb(profile))
 
     async def profile(self, *, user_id: int) -> dict[str, Any] | None:
         """Who a user is, if that was said."""
-        row = await self._one("SELECT profile FROM resume_profiles WHERE user_id = %s", user_id)
+        row = await self._database.row("SELECT profile FROM resume_profiles WHERE user_id = %s", user_id)
         return dict(row["profile"]) if row else None
 
     async def put_description(self, job_description: str, application_id: str, *, user_id: int) -> None:
         """Keep what an application is for."""
-        await self._execute(_PUT_DESCRIPTION, user_id, application_id, job_description)
+        await self._database.execute(_PUT_DESCRIPTION, user_id, application_id, job_description)
 
     async def description(self, application_id: str, *, user_id: int) -> str | None:
         """What an application is for, if that was said."""
         query = "SELECT job_description FROM job_applications WHERE user_id = %s AND id = %s"
-        row = await self._one(query, user_id, application_id)
+        row = await self._database.row(query, user_id, application_id)
         return str(row["job_description"]) if row else None
-
-    async def _execute(self, query: str, *parameters: object) -> None:
-        async with self._database.connection() as db:
-            await db.execute(query, parameters)
-
-    async def _one(self, query: str, *parameters: object) -> Row | None:
-        async with self._database.connection() as db:
-            return await (await db.execute(query, parameters)).fetchone()

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
+from labs.systems.contract import Sent
+from labs.systems.resumes import topology as names
 from labs.systems.resumes.jobs import TABLE
-from labs.systems.resumes.topology import GENERATE_QUEUE, WEBHOOK_QUEUE, topology
-from labs.systems.system import ApiParts, Consuming, System, WorkerParts
-
-if TYPE_CHECKING:
-    from fastapi import APIRouter
-
-
-def _consumers(parts: WorkerParts) -> Sequence[Consuming]:
-    from labs.systems.resumes.worker import consumers  # noqa: PLC0415
-
-    return consumers(parts)
-
-
-def _routes(parts: ApiParts) -> Sequence[APIRouter]:
-    from labs.systems.resumes.routes import routes  # noqa: PLC0415
-    from labs.systems.resumes.worker_routes import worker_routes  # noqa: PLC0415
-
-    return [*routes(parts), worker_routes(parts)]
-
+from labs.systems.resumes.messages import COMPLETED, FAILED, GENERATE
+from labs.systems.system import System, later
 
 RESUMES = System(
     name="resumes",
-    topology=topology,
-    queues=(GENERATE_QUEUE, WEBHOOK_QUEUE),
+    topology=names.topology,
+    queues=(names.GENERATE_QUEUE, names.WEBHOOK_QUEUE),
     table=TABLE,
-    consumers=_consumers,
-    routes=_routes,
+    consumers=later("labs.systems.resumes.worker:consumers"),
+    routes=later("labs.systems.resumes.routes:routes"),
+    sends=(
+        Sent(schema=GENERATE, exchange=names.EXCHANGE, key=names.GENERATE_KEY),
+        Sent(schema=COMPLETED, exchange=names.EXCHANGE, key=names.COMPLETED_KEY),
+        Sent(schema=FAILED, exchange=names.EXCHANGE, key=names.FAILED_KEY),
+    ),
+    sweep=later("labs.systems.enhancement:forget_enhancements"),
 )

@@ -6,11 +6,14 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_validator
 
 from labs.pdf.profile import with_profile
 from labs.store.jobs import Job, JobStatus
+from labs.systems.fields import example, text
+from labs.systems.paging import Page
 from labs.systems.resumes.codes import ErrorCode
+from labs.systems.resumes.missing import warnings
 from labs.systems.storable import Storable
 from labs.systems.user import user_uuid
 
@@ -31,15 +34,7 @@ EXAMPLE_VIEW = {
 }
 MOST_IN_A_BATCH = 50
 
-# A NUL can't be stored in PostgreSQL's text; the pattern refuses it with the field's name.
-_Description = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000, pattern=r"^[^\x00]*$")
-]
-
-
-def example(value: dict[str, Any]) -> ConfigDict:
-    """A model that takes nothing unknown and has this example."""
-    return ConfigDict(extra="forbid", json_schema_extra={"example": value})
+_Description = Annotated[str, text(20_000)]
 
 
 class GenerateRequest(BaseModel):
@@ -85,6 +80,9 @@ class Accepted(BaseModel):
     jobId: str
     status: JobStatus
     message: str = ENQUEUED
+    warnings: Annotated[
+        list[str] | None, Field(description="What the resume will lack, and how to give it; absent if nothing.")
+    ] = None
 
 
 class BatchAccepted(BaseModel):
@@ -103,13 +101,12 @@ class JobSummary(BaseModel):
     createdAt: datetime
 
 
-class JobPage(BaseModel):
-    """Jobs, newest first; `nextCursor` asks for the page after this one."""
+class JobPage(Page):
+    """Jobs, newest first."""
 
     model_config = example({"jobs": [{"id": EXAMPLE_ID, "status": "completed", "createdAt": _TIME}]})
 
     jobs: list[JobSummary]
-    nextCursor: str | None = None
 
 
 class JobView(JobSummary):
@@ -119,7 +116,13 @@ class JobView(JobSummary):
 
     userId: str
     resumeId: str | None = None
-    metadata: dict[str, Any]
+    metadata: Annotated[
+        dict[str, Any],
+        Field(
+            description="Yours, and what is known of the job: `profileMissing` (keep one with "
+            "`PUT /api/v1/resumes/profile`), `descriptionMissing`, `enhanced`, `enhancementError`, `enhancementCached`."
+        ),
+    ]
     errorCode: Annotated[
         str | None, Field(description=" ".join(f"`{code}`: {code.explained}." for code in ErrorCode))
     ] = None
@@ -153,6 +156,11 @@ class FailRequest(BaseModel):
 
     errorCode: ErrorCode
     errorMessage: Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x00]*$")]
+
+
+def accepted(job: Job) -> Accepted:
+    """A job for whoever has asked for it."""
+    return Accepted(jobId=job.job_id, status=job.status, warnings=warnings(job.metadata or {}))
 
 
 def summary(job: Job) -> JobSummary:

@@ -9,7 +9,6 @@ from typing import Any
 
 from labs.errors import PermanentError
 from labs.pdf.profile import compose
-from labs.pdf.resume import make_pdf
 from labs.systems.enhancement import Enhancer
 from labs.systems.finish import Work
 from labs.systems.job_queue import job_queue
@@ -61,6 +60,8 @@ def _job_id(body: ResumeWorkerJob) -> str:
 
 
 def _typeset(text: str, metadata: dict[str, Any]) -> bytes:
+    from labs.pdf.resume import make_pdf  # noqa: PLC0415 - it takes a while to import; most workers set no resume
+
     try:
         with observed(PDF_SECONDS):
             return make_pdf(compose(text, metadata))

@@ -5,11 +5,11 @@ from fastapi import APIRouter, Depends
 from labs.errors import JobEnded
 from labs.store.jobs import Claim, Job, Jobs, JobStatus
 from labs.store.outbox import OUTBOX_HINT
+from labs.systems.job_routes import JobId
 from labs.systems.job_worker import JOBS_HINT
 from labs.systems.problem import documented, refused
 from labs.systems.resumes.codes import PREFIX
 from labs.systems.resumes.jobs import TABLE, Resumes, completed, failed
-from labs.systems.resumes.routes import JobId
 from labs.systems.resumes.views import CompleteRequest, FailRequest, JobView, view
 from labs.systems.system import ApiParts
 from labs.systems.user import user_uuid

@@ -37,7 +37,7 @@ class Drills:
         self._delays_ms = delays_ms
         self._faults = list(TEN)
         random.Random(seed).shuffle(self._faults)  # noqa: S311 - the same for every reader
-        self.done: list[Drill] = []
+        self._run: dict[int, Drill] = {}
         with lab.model as model:
             model.set_dials(latency=Constant(ms=MODEL_MS))
 
@@ -48,12 +48,16 @@ class Drills:
             await drained(self._lab, load.requests)
         return await run_drill(self._lab, CALM, number=0, delays_ms=self._delays_ms)
 
-    async def next(self) -> Drill:
-        """Break the next part, let it heal; returns what was seen."""
-        number = len(self.done) + 1
+    async def run(self, number: int) -> Drill:
+        """Break one part, 1 to 10, and let it heal; returns what was seen, in place of what an earlier run has seen."""
         drill = await run_drill(self._lab, self._faults[number - 1], number=number, delays_ms=self._delays_ms)
-        self.done.append(drill)
+        self._run[number] = drill
         return drill
+
+    @property
+    def done(self) -> list[Drill]:
+        """Those that were run, in the order of their numbers."""
+        return [drill for _, drill in sorted(self._run.items())]
 
     async def eleventh(self) -> Drill:
         """One more, not among the ten."""

@@ -29,7 +29,7 @@ _CALM_S = 0.4
 _AFTER_S = 0.2
 #: A user who waits longer than that for a letter of 0.2 s has noticed something.
 LATE_S = 0.8
-_BACK_TIMEOUT_S = 20.0
+_BACK_TIMEOUT_S = 40.0
 _LETTERS = "abcd"
 _TEXT_WIDTH = 95
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
+from labs.broker.alarms import out_of_memory
 from labs.llm.dials import Constant, ErrorRates
 from labs.notebook.experiments.drills.probes import WATCHER
 from labs.notebook.experiments.drills.site import Site
@@ -162,9 +163,6 @@ def model_slow(site: Site) -> Iterator[None]:
 @contextmanager
 def memory_alarm(site: Site) -> Iterator[None]:
     """The broker believes that it has no memory left, and stops reading from whoever publishes."""
-    site.rabbitmqctl("set_vm_memory_high_watermark", "absolute", "1MB")
-    site.begins()
-    try:
+    with out_of_memory(site.lab.node):
+        site.begins()
         yield
-    finally:
-        site.rabbitmqctl("set_vm_memory_high_watermark", "0.6")

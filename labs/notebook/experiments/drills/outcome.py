@@ -18,7 +18,7 @@ from labs.store.database import Database, Row
 from labs.systems.cover_letters.topology import EVENT_QUEUES, GENERATE_QUEUE
 
 #: Longer than anything here takes to heal, also on a busy machine.
-DRAIN_TIMEOUT_S = 20.0
+DRAIN_TIMEOUT_S = 60.0
 
 _COMPLETIONS = """
 SELECT job_id, extract(epoch FROM at)::float8 AS at FROM job_history

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from dataclasses import dataclass
 import pika
 import psycopg
 
-from labs.broker import find_package, node_files
 from labs.notebook.letters import NoAnswer
 from labs.notebook.session import Notebook
 from labs.processes import wait_until
@@ -74,17 +72,3 @@ class Site:
 
             if not wait_until(ready, timeout_s=_TIMEOUT_S, every_s=0.005):
                 raise NoAnswer(f"there were never {least} messages in {GENERATE_QUEUE}")
-
-    def rabbitmqctl(self, *arguments: str) -> None:
-        """Run RabbitMQ's own tool against this notebook's node; takes about a second."""
-        node, package = self.lab.node, find_package()
-        state = node_files.read_state(node.home / "node.json")
-        if package is None or state is None:
-            raise NoAnswer("this notebook's node was not started from an installed RabbitMQ")
-        subprocess.run(
-            [package.script.with_name("rabbitmqctl"), "--quiet", *arguments],
-            env=node_files.environment(node.home, state, package.script),
-            check=True,
-            capture_output=True,
-            timeout=_TIMEOUT_S * 3,
-        )

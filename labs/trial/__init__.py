@@ -1,0 +1,1 @@
+"""Trials: a messaging system under load and faults, judged from outside."""

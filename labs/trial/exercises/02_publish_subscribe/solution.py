@@ -1,0 +1,44 @@
+"""A subscriber: NAME says whether the `mailer` or the `audit`. It must see every event, wherever it was meanwhile."""
+
+import os
+import time
+
+import pika
+import psycopg
+from pika.exceptions import AMQPError
+
+NAME = os.environ["NAME"]
+
+
+def subscribe(db):
+    connection = pika.BlockingConnection(pika.URLParameters(os.environ["AMQP_URL"]))
+    channel = connection.channel()
+    channel.exchange_declare("events", "fanout", durable=True)
+    queue = f"events.{NAME}"  # its own, known by name, and there while we are away
+    channel.queue_declare(queue, durable=True)
+    channel.queue_bind(queue, "events")
+
+    def on_event(channel, method, properties, body):
+        db.execute(
+            "INSERT INTO seen (subscriber, event) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+            [NAME, properties.message_id],
+        )
+        channel.basic_ack(method.delivery_tag)
+
+    channel.basic_qos(prefetch_count=10)
+    channel.basic_consume(queue, on_event)
+    channel.start_consuming()
+
+
+def main():
+    db = psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)
+    while True:
+        try:
+            subscribe(db)
+        except AMQPError as error:
+            print("cut off:", error)
+        time.sleep(0.2)
+
+
+if __name__ == "__main__":
+    main()
