@@ -10,9 +10,11 @@ import os
 import tempfile
 from dataclasses import dataclass
 
+import nbval.kernel
 import pytest
 
 from labs.broker import private_node
+from labs.notebook.kernels import own_address
 from labs.settings import Settings, load_settings
 from labs.store.server import private_server
 
@@ -34,6 +36,7 @@ _EXERCISES = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 def pytest_configure(config: pytest.Config) -> None:
     # Tests decide what they run against; a laptop's own .env or key must not.
     os.environ.update(OPENAI_API_KEY="", OPENAI_BASE_URL="", LAB_FAILPOINTS="", LAB_SMTP_URL="")
+    _give_nbval_kernels_their_own_addresses()
     if hasattr(config, "workerinput"):
         return  # one of several processes of a session: the first one minds the servers, and the folder
     # Chapters run the starters: a learner's own solutions and standing stay what they are.
@@ -64,3 +67,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         private_node(before.settings).stop()
     if not before.database and private_server(before.settings).is_running():
         private_server(before.settings).stop()
+
+
+def _give_nbval_kernels_their_own_addresses() -> None:
+    """nbval starts kernels without a configuration that one could give it."""
+    start = nbval.kernel.KernelManager
+    nbval.kernel.KernelManager = lambda **options: start(**own_address(), **options)

@@ -13,7 +13,9 @@ from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
+from traitlets.config import Config
 
+from labs.notebook.kernels import own_address
 from labs.notebook.remains import sweep
 from labs.settings import ROOT
 
@@ -60,6 +62,7 @@ def kernel_for(notebook: Any, *, folder: Path = FOLDER, **hooks: Any) -> Noteboo
         kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
         record_timing=False,
+        config=Config(KernelManager=own_address()),
         **hooks,
     )
 
