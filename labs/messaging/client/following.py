@@ -15,7 +15,7 @@ import structlog
 from pika import exceptions
 from pika.spec import Basic, BasicProperties
 
-from labs.errors import BrokerError, MessageError
+from labs.errors import BrokerError, DependencyDown, MessageError
 from labs.messaging.client.events import AnyObject, Received
 from labs.messaging.connection import Channel, Connection
 from labs.messaging.delivery import Delivery
@@ -68,7 +68,8 @@ async def follow(
     Args:
         channels: of the broker.
         queue: one with a single consumer at a time.
-        prepare: run before each channel: makes sure that the queue is there. Its `BrokerError`s are waited out.
+        prepare: run before each channel: makes sure that the queue is there. Its `BrokerError` or `DependencyDown` is
+            waited out.
         until: ends it, also while it waits for a message.
         max_bytes: a larger message, or one that is no JSON object, is dropped and logged.
     """
@@ -83,7 +84,7 @@ async def follow(
                     received = _read(queue, *arrived, max_bytes=max_bytes)
                     if received is not None:
                         yield received
-        except BrokerError as error:
+        except (BrokerError, DependencyDown) as error:
             log.warning("no longer following, trying again", queue=queue, reason=str(error))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(backoff.next_delay_s()):

@@ -9,9 +9,11 @@ from collections.abc import AsyncGenerator
 import structlog
 from pydantic import ValidationError
 
+from labs.errors import DependencyDown, RpcError
 from labs.messaging.client import RabbitMQClient
 from labs.systems.peers import topology as names
 from labs.systems.peers.messages import CodeUpdated, JoinSession
+from labs.systems.served import UNAVAILABLE
 
 log = structlog.get_logger()
 
@@ -20,7 +22,8 @@ async def updates(client: RabbitMQClient, joining: JoinSession, *, until: asynci
     """The changes that come for a participant, until an event is set.
 
     He joins again with each new connection: a queue that has gone with the broker, or by itself, is there again. A
-    change that comes once more (published or delivered twice) has a number that was seen, and is dropped.
+    change that comes once more (published or delivered twice) has a number that was seen, and is dropped. While the
+    service is away, or what it needs, he tries again.
 
     Raises:
         RpcError: the session is none of his.
@@ -28,7 +31,12 @@ async def updates(client: RabbitMQClient, joining: JoinSession, *, until: asynci
     seen: dict[int, int] = {}
 
     async def join() -> None:
-        await client.rpc_call(names.SESSION_JOIN, joining.model_dump())
+        try:
+            await client.rpc_call(names.SESSION_JOIN, joining.model_dump())
+        except RpcError as error:
+            if error.code != UNAVAILABLE:
+                raise
+            raise DependencyDown(error.message) from error
 
     queue = names.participant_queue(joining.session_id, joining.user_id, joining.client)
     async with contextlib.aclosing(client.follow(queue, prepare=join, until=until)) as received:

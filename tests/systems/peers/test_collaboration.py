@@ -7,9 +7,12 @@ import json
 
 import pytest
 
+from labs.errors import BrokerUnavailable
 from labs.messaging.connection import Connection
 from labs.systems.peers import topology as names
-from labs.systems.peers.messages import CodeUpdated
+from labs.systems.peers.collaboration import Collaboration
+from labs.systems.peers.messages import CodeUpdated, JoinSession, Session, UpdateCode
+from labs.systems.served import served
 from tests.systems.peers.bench import Peers
 from tests.waiting import eventually
 
@@ -113,6 +116,29 @@ async def test_who_was_away_for_a_moment_has_missed_nothing(peers: Peers) -> Non
         async with peers.participant("s1", 2) as after:
             await eventually(lambda: len(after) >= 4)
     assert numbers([*before, *after], 1) == [1, 2, 3, 4, 5]
+
+
+async def test_who_joins_again_while_the_service_lacks_something_waits_for_it(peers: Peers) -> None:
+    joined: list[JoinSession] = []
+
+    async def join(request: JoinSession) -> Session:
+        joined.append(request)
+        if len(joined) in (2, 3):  # the first one is not the follower's
+            raise BrokerUnavailable("its own connection was lost as well")
+        await service.declare(names.participant(request.session_id, request.user_id, request.client))
+        return Session(session_id=request.session_id)
+
+    # Given a service that can't do its part twice when a participant joins,
+    async with peers.client() as service:
+        await service.setup_rpc_server(names.SESSION_JOIN, served(JoinSession, join))
+        async with peers.participant("s7", 1) as seen:
+            await eventually(lambda: len(joined) == 4)
+            # then he follows all the same.
+            await Collaboration(peers.database, service).broadcast_code_change(
+                UpdateCode(session_id="s7", user_id=2, sequence=1, code_delta="+x")
+            )
+            await eventually(lambda: bool(seen))
+    assert numbers(seen, 2) == [1]
 
 
 async def test_who_is_no_participant_gets_nothing_and_says_nothing(peers: Peers) -> None:
