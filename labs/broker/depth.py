@@ -28,14 +28,19 @@ class Depth:
     consumers: int
 
 
-def depth(amqp_url: str, queue: str) -> Depth:
+def depth(amqp_url: str, queue: str, *, timeout_s: float = 5.0) -> Depth:
     """The depth of a queue at this moment; a quorum queue says 0 while it has no leader, as after a restart.
+
+    Args:
+        amqp_url: of the virtual host.
+        queue: its name.
+        timeout_s: how long the broker may take for each step of a connection.
 
     Raises:
         BrokerUnavailable: nothing answers there.
         BrokerRefused: wrong credentials, no such virtual host, or no such queue.
     """
-    with _connection(amqp_url) as connection:
+    with _connection(amqp_url, timeout_s=timeout_s) as connection:
         channel = connection.channel()
         try:
             answer = channel.queue_declare(queue, passive=True).method

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from labs.broker import Management
 from labs.errors import LabError
 from labs.llm.dials import Constant, Dials
-from labs.processes import wait_until
+from labs.processes import free_ports, wait_until
 from labs.stack.child import Child
 from labs.stack.stack import Stack
 from labs.store.asking import Asking
@@ -44,6 +44,7 @@ SETTINGS: dict[str, object] = {**SHORT_WAITS, "heartbeat_s": 3, "grace_s": 5}
 MODEL = Dials(latency=Constant(ms=150), retry_after_s=0.1)
 _RELAY_BATCH = 200
 _SEEN_TIMEOUT_S = 60.0
+_CLOCK_READINGS = 10
 
 
 class TrialFailed(LabError):
@@ -156,8 +157,18 @@ class Site:
 
 
 def clock_offset_ns() -> int:
-    """What to take from a time of day (ns since the epoch) to have one of the monotonic clock."""
-    return time.time_ns() - time.monotonic_ns()
+    """What to take from a time of day (ns since the epoch) to have one of the monotonic clock.
+
+    The clocks are read one after the other, and the process may be interrupted in between: the best of some readings.
+    """
+    _, offset_ns = min(_clock_reading() for _ in range(_CLOCK_READINGS))
+    return offset_ns
+
+
+def _clock_reading() -> tuple[int, int]:
+    """How long it took to read both clocks, and what they differ by."""
+    before_ns, day_ns, after_ns = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+    return after_ns - before_ns, day_ns - (before_ns + after_ns) // 2
 
 
 def monotonic_ns(at: datetime, *, offset_ns: int) -> int:
@@ -175,8 +186,10 @@ def running_site(
     with Management(node.management_url) as management:
         management.create_virtual_host(name)
     database_url = postgres.create_database(name)
+    # An API that is killed needs its port again: not one that others are given at random.
+    settings = {**SETTINGS, "api_port": free_ports(1, seed=name)[0]}
     with Tap(history, broker_port=urlsplit(node.amqp_url).port or 5672) as tap:
-        stack = Stack(_through(tap, node, name), database_url, folder=folder, settings=SETTINGS)
+        stack = Stack(_through(tap, node, name), database_url, folder=folder, settings=settings)
         site = Site(servers, subject, history, stack, tap, vhost=name, database_url=database_url, crew=workers)
         try:
             _start(site)

@@ -25,11 +25,12 @@ NOTEBOOKS_TIMEOUT_S = 1200.0
 JOBS = 90
 LETTER = {"jobDescription": "Backend Engineer with RabbitMQ", "cvText": "Ada Lovelace\n5 years of Python"}
 
-#: Slow enough for a container to be killed while it works.
-SLOW_MODEL = """
+#: With milliseconds as its argument.
+MODEL_TAKES = """
+import sys
 from labs.llm.control import StubModel
 from labs.llm.dials import Constant
-StubModel("http://stub:8089").set_dials(latency=Constant(ms=3000))
+StubModel("http://stub:8089").set_dials(latency=Constant(ms=float(sys.argv[1])))
 """
 
 #: SIGKILL from outside means "stop" to the engine, so a crash has to come from within.
@@ -139,8 +140,8 @@ def test_each_service_talks_to_the_broker_under_its_own_name(stack: Stack) -> No
 
 
 def test_every_job_is_done_once_though_a_worker_is_killed_in_the_middle(stack: Stack, three_workers: list[str]) -> None:
-    # Given three workers, a slow model and jobs posted over HTTP
-    stack.run("api", "python", "-c", SLOW_MODEL)
+    # Given three workers, a model so slow that a container can be killed meanwhile, and jobs posted over HTTP
+    stack.run("api", "python", "-c", MODEL_TAKES, "15000")
     with stack.client(stack.token(user=1)) as client:
         answers = [client.post("/api/cover-letter", json=LETTER) for _ in range(JOBS)]
     assert [answer.status_code for answer in answers] == [202] * JOBS
@@ -149,9 +150,10 @@ def test_every_job_is_done_once_though_a_worker_is_killed_in_the_middle(stack: S
     name, _ = eventually(lambda: stack.rows(in_hand), until=lambda seen: len(seen) == 3)[0]
     (victim,) = [container for container in three_workers if f"worker@{container[:12]}:" in name]
     docker("kill", victim)
+    stack.run("api", "python", "-c", MODEL_TAKES, "1000")
     # Then all are completed
     completed = "SELECT count(*) FROM cover_letter_jobs WHERE status = 'completed'"
-    eventually(lambda: stack.number(completed), until=lambda seen: seen == JOBS, timeout_s=90)
+    eventually(lambda: stack.number(completed), until=lambda seen: seen == JOBS, timeout_s=180)
     # And some had indeed been in the hands of the dead one, but none was completed by two
     assert stack.number("SELECT count(*) FROM cover_letter_jobs WHERE attempts > 1") > 0
     assert stack.number("SELECT count(*) FROM job_history WHERE step = 'completed'") == JOBS

@@ -18,7 +18,7 @@ import httpx
 
 from labs.broker import Management, Node, depth
 from labs.llm.dials import Constant
-from labs.processes import in_background, tail, wait_until
+from labs.processes import free_ports, in_background, tail, wait_until
 from labs.stack.child import Child
 from labs.stack.stack import Stack
 from labs.store.asking import Asking
@@ -125,7 +125,7 @@ class System:
     def depths(self) -> dict[str, int]:
         with Management(self.node.management_url) as management:
             names = [queue.name for queue in management.queues(self.vhost)]
-        return {name: depth(self.amqp_url, name).messages for name in names}
+        return {name: depth(self.amqp_url, name, timeout_s=60).messages for name in names}
 
     def post(self, number: int, *, marker: str = "") -> str:
         """Post a request, repeating it with the same Idempotency-Key until it is accepted, as a good client does."""
@@ -220,7 +220,9 @@ def running_system(
     with Management(node.management_url) as management:
         management.create_virtual_host(name)
     database_url = postgres.create_database(name)
-    stack = Stack(amqp_url(node, name), database_url, folder=folder, settings={**SETTINGS, **settings})
+    # An API that is killed needs its port again: not one that others are given at random.
+    ports: dict[str, object] = {"api_port": free_ports(1, seed=name)[0]}
+    stack = Stack(amqp_url(node, name), database_url, folder=folder, settings={**SETTINGS, **ports, **settings})
     http = httpx.Client(timeout=30, trust_env=False)
     database = Asking(database_url)
     system = System(node, postgres, name, database, stack, http, kind)

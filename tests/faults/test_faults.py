@@ -166,13 +166,13 @@ def test_everything_at_once(run_system: RunSystem) -> None:
 
 @only_jobs
 def test_sigterm_ends_a_worker_within_its_grace_and_no_job_runs_twice(run_system: RunSystem) -> None:
-    with run_system(workers=0, grace_s=10, prefetch=20) as system:
+    with run_system(workers=0, grace_s=60, prefetch=20, **UNHURRIED) as system:
         system.stack.stub.set_dials(latency=Constant(ms=800))
         leaving = system.start_worker()
         with system.load(100):
             # When a worker with its hands full is told to end
             system.wait_done(20)
-            assert leaving.terminate(timeout_s=30) == 0
+            assert leaving.terminate(timeout_s=90) == 0
             at_exit = system.count("processing")
             system.start_worker()
         # Then it left nothing half done, and its successor did the rest
@@ -183,7 +183,7 @@ def test_sigterm_ends_a_worker_within_its_grace_and_no_job_runs_twice(run_system
 
 @only_jobs
 def test_sigterm_gives_back_what_cannot_be_finished_in_time(run_system: RunSystem) -> None:
-    with run_system(workers=0, grace_s=0.5, prefetch=20) as system:
+    with run_system(workers=0, grace_s=0.5, prefetch=20, lease_s=30) as system:
         system.stack.stub.set_dials(latency=Constant(ms=120_000))
         leaving = system.start_worker(model_timeout_s=300)
         with system.load(20):

@@ -37,7 +37,7 @@ def environment(home: Path) -> dict[str, str]:
         "LAB_HOME": str(home),
         "LAB_API_PORT": "0",
         "LAB_STUB_PORT": "0",
-        "LAB_STUB_DIALS": '{"latency": {"kind": "constant", "ms": 300}}',
+        "LAB_STUB_DIALS": '{"latency": {"kind": "constant", "ms": 2000}}',
         "OPENAI_API_KEY": "",
         "OPENAI_BASE_URL": "",
     }

@@ -15,10 +15,13 @@ from labs.broker import Broker
 from labs.errors import ConfigurationError
 from labs.processes import is_alive, wait_until
 from labs.settings import ROOT, Settings
+from labs.trial.bench import Patience
 from labs.trial.checker import Anomaly, Verdict
 from labs.trial.exercises import EXERCISES, Outcome, Workspace, exercise, run_exercise
 
 SEEDS = range(1, 6)
+#: A machine that stands still is no program that gets stuck.
+PATIENCE = Patience(still_s=15.0, endless_s=60.0, start_s=120.0)
 
 #: One exercise at a time can be run by the command.
 the_command = pytest.mark.xdist_group("exercise command")
@@ -37,7 +40,7 @@ def each_run(*, always: int) -> pytest.MarkDecorator:
 
 def run(number: str, kind: str, seed: int, folder: Path) -> Outcome:
     chosen = exercise(number)
-    return run_exercise(chosen, chosen.folder / f"{kind}.py", folder=folder / kind, seed=seed)
+    return run_exercise(chosen, chosen.folder / f"{kind}.py", folder=folder / kind, seed=seed, patience=PATIENCE)
 
 
 # The chapters run all starters, too.
@@ -96,7 +99,9 @@ def test_a_worker_that_acks_what_it_has_not_done_is_frozen_and_judged(broker: Br
 PARENT = """
 import pathlib, signal, subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", "import signal; signal.alarm(600); signal.pause()"])
-pathlib.Path("child").write_text(str(child.pid))
+told = pathlib.Path(f"child-{child.pid}")  # there are two of us
+told.write_text(str(child.pid))
+told.rename("child")
 signal.alarm(600)
 signal.pause()
 """
@@ -109,7 +114,7 @@ def test_sigterm_ends_the_programs_and_their_children(broker: Broker, tmp_path: 
     program.write_text(PARENT)
     command = [sys.executable, "-m", "labs", "exercise", "01", "--file", str(program), "--results", str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
-        assert wait_until(lambda: child.exists() and child.read_text() != "", timeout_s=60)
+        assert wait_until(child.exists, timeout_s=60)
         running.send_signal(signal.SIGTERM)
         assert running.wait(timeout=60) == 128 + signal.SIGTERM
     assert wait_until(lambda: not is_alive(int(child.read_text())), timeout_s=10)

@@ -83,7 +83,7 @@ class Bench:
         def done() -> bool:
             settled = sum(event.operation == op.SETTLE for event in list(self.history.events))
             published = sum(e.operation == op.PUBLISH and e.kind == "ok" for e in list(self.history.events))
-            return settled == published and depth(self.direct_url, QUEUE) == Depth(0, consumers)
+            return settled == published and depth(self.direct_url, QUEUE, timeout_s=60) == Depth(0, consumers)
 
         ended = wait_until(done, timeout_s=120)
         self.history.add("runner", "ok" if ended else "fail", op.PHASE, value=op.DRAIN)
@@ -131,7 +131,7 @@ def tried_worker(bench: Bench, name: str, seed: int) -> Result:
     with ExitStack() as stack:
         for _ in range(2):
             stack.enter_context(bench.running(name))
-        assert wait_until(lambda: depth(bench.direct_url, QUEUE).consumers == 2, timeout_s=120)
+        assert wait_until(lambda: depth(bench.direct_url, QUEUE, timeout_s=60).consumers == 2, timeout_s=120)
         with bench.fault("a worker freezes"):
             for job in jobs:
                 bench.submit(bench.database, job)

@@ -34,7 +34,7 @@ class Workbench(Bench):
     """The mutants' queues and tables on a bench."""
 
     def prepare(self) -> Self:
-        self.patience = Patience(still_s=4.0, endless_s=30.0, start_s=120.0)
+        self.patience = Patience(still_s=15.0, endless_s=60.0, start_s=120.0)
         self.database.execute(f"CREATE TABLE effects (message text PRIMARY KEY, {AT})".encode())
         self.database.execute(f"CREATE TABLE effects_of_all (message text, {AT})".encode())
         self.declare()

@@ -17,7 +17,7 @@ from labs.broker import virtual_host
 from labs.processes import Progress, quiet
 from labs.settings import Settings, get_settings
 from labs.store.server import resolve_database
-from labs.trial.bench import Bench
+from labs.trial.bench import Bench, Patience
 from labs.trial.checker import Result, Verdict, check
 from labs.trial.exercises.catalogue import Exercise
 from labs.trial.exercises.stage import ProgramFailed, Stage
@@ -55,6 +55,7 @@ def run_exercise(
     seed: int = 1,
     settings: Settings | None = None,
     environment: Mapping[str, str] | None = None,
+    patience: Patience | None = None,
     progress: Progress = quiet,
 ) -> Outcome:
     """Put a program through the trial of an exercise.
@@ -66,6 +67,7 @@ def run_exercise(
         seed: decides what is broken when.
         settings: of the broker and the database to use; default: from the environment.
         environment: variables for the program, besides its addresses.
+        patience: how long it may take; default: as a bench has it.
         progress: is told each step.
 
     Raises:
@@ -88,6 +90,7 @@ def run_exercise(
         write_manifest(folder, _manifest(exercise, seed, vhost.broker.version))
         try:
             with Bench(vhost.amqp_url, database_url, history, folder=folder, environment=environment) as bench:
+                bench.patience = patience or bench.patience
                 stage = Stage(bench, vhost.management, vhost.name, file.resolve(), random.Random(seed), progress)  # noqa: S311
                 exercise.trial(stage)
         except ProgramFailed as error:
