@@ -102,7 +102,10 @@ WITH lost AS MATERIALIZED (
     SELECT id AS row_id FROM outbox
     WHERE settled_at IS NULL
       AND published_at < clock_timestamp() - make_interval(secs => %(after_s)s * power(2, LEAST(publishes - 1, 12)))
-    LIMIT 1000 FOR UPDATE SKIP LOCKED)
+      AND EXISTS (
+        SELECT FROM unnest(consumers) AS c(name)
+        LEFT JOIN inbox i ON i.consumer = c.name AND i.message_id = outbox.message_id WHERE i.consumer IS NULL)
+    LIMIT 1000 FOR UPDATE OF outbox SKIP LOCKED)
 UPDATE outbox SET published_at = NULL, claim_token = NULL, claimed_until = NULL FROM lost WHERE id = row_id
 """
 

@@ -127,6 +127,22 @@ async def test_what_had_its_effect_is_settled(outbox: Outbox, jobs: Jobs, databa
     assert await count(database, "outbox", "settled_at IS NOT NULL") == 2
 
 
+async def test_what_had_its_effect_is_not_published_again_though_it_is_not_settled_yet(
+    outbox: Outbox, jobs: Jobs, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        await create(jobs)
+    done, lost = await publish_all(outbox)
+    async with database.connection() as db:
+        await record_effect(db, consumer="cover-letter.generate", message_id=done)
+    await age(database, 100)
+    # Given more to be settled than is done at a time,
+    monkeypatch.setattr("labs.store.outbox._SETTLE", "SELECT %(after_s)s")
+    assert await outbox.reconcile(after_s=60) == 1
+    # then what had none is published again, and nothing else.
+    assert await publish_all(outbox) == [lost]
+
+
 async def test_an_event_is_settled_only_when_each_of_its_consumers_had_it(
     outbox: Outbox, jobs: Jobs, database: Database
 ) -> None:
