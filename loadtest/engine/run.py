@@ -114,13 +114,17 @@ class _Running:
         """Until nothing more comes, or its time is over."""
         deadline = time.monotonic() + timeout_s
         quiet_since, samples, received = time.monotonic(), len(self._samples), -1
+        ticks = self._team.consumer_ticks
 
         def is_done() -> bool:
-            nonlocal quiet_since, samples, received
+            nonlocal quiet_since, samples, received, ticks
             if self._samples and self._samples[-1].received != received:
                 received, quiet_since, samples = self._samples[-1].received, time.monotonic(), len(self._samples)
-            # This process may have stood still itself: only what it has seen twice since then is quiet.
-            quiet_s = time.monotonic() - quiet_since if len(self._samples) - samples >= 2 else 0.0
+                ticks = self._team.consumer_ticks
+            # This process may have stood still itself, or a consumer: only what it has seen twice since then, and each
+            # of them has said twice, is quiet.
+            told = all(now - before >= 2 for now, before in zip(self._team.consumer_ticks, ticks, strict=True))
+            quiet_s = time.monotonic() - quiet_since if told and len(self._samples) - samples >= 2 else 0.0
             self._is_drained = bool(self._team.consumers) and quiet_s > _QUIET_S and self._is_empty(quiet_s)
             return not self._team.consumers or time.monotonic() > deadline or self._is_drained
 

@@ -84,6 +84,11 @@ class Team:
         )
 
     @property
+    def consumer_ticks(self) -> list[int]:
+        """How often each consumer has told how far it is."""
+        return [len(each.ticks) for each in self.consumers]
+
+    @property
     def held(self) -> int:
         """Messages that consumers have and whose work is not done."""
         return _total(self.consumers, "held")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pika
+import psutil
 import pytest
 
 from labs.broker import VirtualHost
@@ -98,6 +100,24 @@ def test_a_closed_connection_is_reported_and_the_run_goes_on(url: str, vhost: Vi
     assert result.integrity.confirmed + result.integrity.unconfirmed == result.integrity.sent
 
 
+def test_a_consumer_that_stands_still_at_the_end_is_waited_for(url: str) -> None:
+    frozen: list[psutil.Process] = []
+
+    def freeze(sample: Sample) -> None:
+        if sample.at_s > 1.4 and not frozen:
+            engines = psutil.Process().children()
+            frozen.extend(each for each in engines if each.cmdline()[-2:] == ["loadtest.engine", "consume"])
+            for each in frozen:
+                each.suspend()
+                thaw = threading.Timer(5.0, each.resume)
+                thaw.start()
+
+    # Given a consumer to which the broker has sent everything, and which has not read it yet
+    result = execute(short(rate=200, drain_s=60.0), url, watch=freeze)
+    assert len(frozen) == 1
+    assert_whole(result)
+
+
 def test_a_message_purged_is_lost_and_said_to_be(url: str, vhost: VirtualHost) -> None:
     # Given a broker whose queue is emptied behind everybody's back, with nobody consuming yet
     purged: list[int] = []
@@ -109,7 +129,7 @@ def test_a_message_purged_is_lost_and_said_to_be(url: str, vhost: VirtualHost) -
             purged.append(connection.channel().queue_purge(queue.name).method.message_count)
             connection.close()
 
-    result = execute(short(consumers=0, duration_s=3.0), url, watch=purge)
+    result = execute(short(consumers=0, duration_s=12.0), url, watch=purge)
     assert purged[0] > 0
     assert result.integrity.lost == purged[0]
     assert not result.integrity.is_whole
