@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pika
 import pytest
+from pika.adapters.blocking_connection import BlockingChannel
 
-from labs.broker import Broker, Management, VirtualHost
+from labs.broker import Broker, Depth, Management, VirtualHost, depths
 from labs.errors import BrokerRefused, BrokerUnavailable, ManagementError
 from labs.processes import wait_until
 
@@ -79,6 +81,31 @@ def test_depth_is_exact_at_once_and_the_figures_follow_within_seconds(vhost: Vir
     vhost.management.delete_queue(vhost.name, "work")  # once more does no harm
     with pytest.raises(BrokerRefused, match="no queue"):
         vhost.depth("work")
+
+
+@pytest.mark.parametrize("queue_is", ["slow to answer", "empty indeed"])
+def test_a_queue_that_is_told_as_empty_is_asked_again(
+    vhost: VirtualHost, channel, monkeypatch: pytest.MonkeyPatch, queue_is: str
+) -> None:  # type: ignore[no-untyped-def]
+    module = sys.modules[depths.__module__]
+    true, asked = module._depth, []
+
+    def told(channel: BlockingChannel, queue: str) -> Depth:
+        asked.append(queue)
+        return Depth(0, 0) if queue == "work" and len(asked) < 3 else true(channel, queue)
+
+    for name in ("work", "other"):
+        channel.queue_declare(name, durable=True)
+        if queue_is == "slow to answer":
+            channel.basic_publish("", name, b"x")
+    monkeypatch.setattr(module, "_depth", told)
+    count = 1 if queue_is == "slow to answer" else 0
+    assert vhost.depth("work") == Depth(count, 0)
+    assert asked == ["work"] * 3
+    asked.clear()
+    names = ["work", "missing", "other"]
+    assert depths(vhost.amqp_url, names) == {"work": Depth(count, 0), "other": Depth(count, 0)}
+    assert asked[:4] == [*names, "work"]
 
 
 def test_consumers_channels_and_connections_are_seen_and_a_connection_can_be_closed(
