@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import nbval.kernel
 import pytest
 
+from labs import processes
 from labs.broker import private_node
 from labs.notebook.kernels import own_address
 from labs.settings import Settings, load_settings
@@ -38,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.update(OPENAI_API_KEY="", OPENAI_BASE_URL="", LAB_FAILPOINTS="", LAB_SMTP_URL="")
     _give_nbval_kernels_their_own_addresses()
     if hasattr(config, "workerinput"):
+        _share_ports(config.workerinput["workerid"], of=config.workerinput["workercount"])
         return  # one of several processes of a session: the first one minds the servers, and the folder
     # Chapters run the starters: a learner's own solutions and standing stay what they are.
     config.stash[_EXERCISES] = tempfile.TemporaryDirectory(prefix="lab-exercises-", ignore_cleanup_errors=True)
@@ -73,3 +75,9 @@ def _give_nbval_kernels_their_own_addresses() -> None:
     """nbval starts kernels without a configuration that one could give it."""
     start = nbval.kernel.KernelManager
     nbval.kernel.KernelManager = lambda **options: start(**own_address(), **options)
+
+
+def _share_ports(worker: str, *, of: int) -> None:
+    """Give each process of a session ports of its own: none takes the port that another's server comes back to."""
+    number, count = int(worker.removeprefix("gw")), len(processes.PORTS) // of
+    processes.PORTS = processes.PORTS[number * count : (number + 1) * count]

@@ -120,7 +120,7 @@ def port_answers(port: int, *, host: str = "127.0.0.1", timeout_s: float = 1.0) 
 
 def free_ports(count: int, *, seed: str) -> list[int]:
     """Ports of 127.0.0.1 that nobody listens on; the same seed gives the same ports while they are free."""
-    candidates = random.Random(seed).sample(PORTS, k=400)  # noqa: S311 (spreads checkouts, hides nothing)
+    candidates = random.Random(seed).sample(PORTS, k=min(400, len(PORTS)))  # noqa: S311 (spreads checkouts, hides nothing)
     free = [port for port in candidates[: 50 * count] if port_is_free(port)][:count]
     if len(free) < count:
         raise OSError(f"no {count} free ports on 127.0.0.1 between {PORTS.start} and {PORTS.stop}")

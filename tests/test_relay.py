@@ -254,7 +254,7 @@ async def test_a_hint_makes_the_relay_look_at_once(post: Post, monkeypatch: pyte
     # Given a relay that would hardly ever look by itself,
     monkeypatch.setattr("labs.relay.POLL_S", 600.0)
     async with post.running():
-        query = "pid IN (SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%%' AND datname = current_database())"
+        query = "query LIKE 'LISTEN%%' AND state = 'idle' AND datname = current_database()"
         await eventually(lambda: _some(post.database, "pg_stat_activity", query))
         ringer = Ringer(post.database)
         for _ in range(5):

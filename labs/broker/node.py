@@ -219,11 +219,14 @@ class Node:
         return Ports.model_validate({name: kept.get(name) or next(fresh) for name in names})
 
     def _wait_until_up(self, pid: int, *, timeout_s: float) -> bool:
-        def up() -> bool:
-            return self._answers() and erlang.speaks_amqp(self._known().ports.amqp)
+        is_up = False
 
-        # A process that is gone ends the wait, it won't come up.
-        return processes.wait_until(lambda: up() or not processes.is_alive(pid), timeout_s=timeout_s) and up()
+        def up_or_gone() -> bool:
+            nonlocal is_up
+            is_up = self._answers() and erlang.speaks_amqp(self._known().ports.amqp)
+            return is_up or not processes.is_alive(pid)  # a process that is gone won't come up
+
+        return processes.wait_until(up_or_gone, timeout_s=timeout_s) and is_up
 
     def _remember(self, state: NodeState, pid: int) -> None:
         with Management(self.management_url) as management:

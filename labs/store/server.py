@@ -217,10 +217,14 @@ class PostgresServer:
 
     def _wait_until_up(self, pid: int) -> None:
         # Recovery after a crash takes as long as there is log to replay; a dead process ends the wait.
-        def up_or_gone() -> bool:
-            return self._answers("postgres") or not processes.is_alive(pid)
+        is_up = False
 
-        if not processes.wait_until(up_or_gone, timeout_s=START_TIMEOUT_S) or not self._answers("postgres"):
+        def up_or_gone() -> bool:
+            nonlocal is_up
+            is_up = self._answers("postgres")
+            return is_up or not processes.is_alive(pid)
+
+        if not processes.wait_until(up_or_gone, timeout_s=START_TIMEOUT_S) or not is_up:
             raise DatabaseUnavailable(
                 f"PostgreSQL did not start. The end of its log, {self.log}:\n{processes.tail(self.log)}\n"
                 f"Delete {self.data} to begin with an empty database, or set LAB_DATABASE_URL."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 
@@ -29,7 +30,7 @@ def crashed(installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         node.kill()
         with subprocess.Popen(["/bin/sleep", "300"]) as stranger:
             state = home / "node.json"
-            state.write_text(state.read_text().replace(str(first_pid), str(stranger.pid)))
+            state.write_text(json.dumps(json.loads(state.read_text()) | {"pid": stranger.pid}))
             (home / ".erlang.cookie").chmod(0o644)
             # then it starts again.
             said: list[str] = []

@@ -75,11 +75,11 @@ async def test_the_deadline_bounds_the_whole_call(
 ) -> None:
     # Given a model that never answers, or sends a byte each 50 ms: no single read takes long
     stub.set_dials(errors=ErrorRates.model_validate({fault: 1}), drip_interval_ms=50)
-    async with ModelClient(base_url=f"{stub.base_url}/v1", timeout_s=2.5) as client:
+    async with ModelClient(base_url=f"{stub.base_url}/v1", timeout_s=10) as client:
         started = time.monotonic()
-        with pytest.raises(ModelFailed, match=r"within 2.5 s.*LAB_MODEL_TIMEOUT_S"):
+        with pytest.raises(ModelFailed, match=r"within 10 s.*LAB_MODEL_TIMEOUT_S"):
             await call(client)  # type: ignore[misc]
-        assert 2.5 <= time.monotonic() - started < 20
+        assert 10 <= time.monotonic() - started < 30
     await asyncio.to_thread(wait_until, lambda: (stub.summary().total, stub.summary().open) == (1, 0))
     assert stub.summary().outcomes == {fault: 1}
 

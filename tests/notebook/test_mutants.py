@@ -21,10 +21,11 @@ def test_every_chapter_is_broken_once_at_least() -> None:
 def test_a_chapter_notices_that_its_pattern_is_broken(
     mutant: Mutant, tmp_path: Path, broker: Broker, settings: Settings
 ) -> None:
-    for attempt in range(2):  # a machine that is busy with everything else may make another cell fail first
+    # A machine that is busy with everything else may make another cell fail first, or what was broken do no harm.
+    for attempt in range(3):
         copy = copy_with(mutant, tmp_path / f"{attempt}")
         cell = noticed_in(copy, settings, told_by=mutant.told_by, without=mutant.without)
-        if cell is None or mutant.told_by in cell.source:
+        if cell is not None and mutant.told_by in cell.source:
             break
     assert cell is not None, "nobody noticed"
     assert mutant.told_by in cell.source, f"noticed, but in another cell:\n{cell.source}\n{cell.outputs}"

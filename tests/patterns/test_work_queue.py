@@ -131,5 +131,9 @@ def test_the_demo_ends_and_leaves_nothing_behind(vhost: VirtualHost) -> None:
     )
     first, *others = demo.stdout.splitlines()
     assert first == "ann has done task 1, and is killed in the middle of the next one"
-    assert {f"bob has done task {number}" for number in range(2, 7)} <= set(others)
+    # (A parent that is slow to kill may let her finish it.)
+    assert {line.removeprefix("ann ").removeprefix("bob ") for line in others} >= {
+        f"has done task {number}" for number in range(2, 7)
+    }
+    assert {f"bob has done task {number}" for number in range(3, 7)} <= set(others)
     assert vhost.queues() == []

@@ -12,7 +12,10 @@ from tests.waiting import eventually
 
 
 async def listens(database: Database) -> bool:
-    query = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%%' AND datname = current_database()"
+    query = (
+        "SELECT pid FROM pg_stat_activity "
+        "WHERE query LIKE 'LISTEN%%' AND state = 'idle' AND datname = current_database()"
+    )
     return bool(await rows(database, query))
 
 

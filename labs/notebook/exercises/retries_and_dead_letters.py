@@ -12,7 +12,7 @@ from labs.broker import VirtualHost
 
 _QUEUES = ("calls", "calls.later", "calls.dead")
 _DELAY_MS = 300
-_TIMEOUT_S = 2.0
+_TIMEOUT_S = 5.0
 
 
 def check_calls(vhost: VirtualHost) -> str:

@@ -9,7 +9,7 @@ from labs.display import Chart, Picture, Table, bars, grid
 from labs.llm.dials import Constant
 from labs.notebook.experiments.drills.catalogue import CALM, ELEVENTH, TEN
 from labs.notebook.experiments.drills.drill import Drill, run_drill
-from labs.notebook.experiments.drills.faults import MODEL_MS
+from labs.notebook.experiments.drills.faults import MODEL_MS, Fault
 from labs.notebook.experiments.drills.load import Load
 from labs.notebook.experiments.drills.metrics import DASHBOARD, Sample
 from labs.notebook.experiments.drills.outcome import drained, every_letter_told_once
@@ -21,6 +21,9 @@ __all__ = ["Drill", "Drills", "Sample", "dashboard", "every_letter_told_once"]
 _FIRST = "» "
 #: Requests that no picture shows.
 _WARM_UP = 10
+#: While nothing is broken, no user waits so long.
+_LATE_S = 1.0
+_TRIES = 5
 
 
 class Drills:
@@ -42,11 +45,14 @@ class Drills:
             model.set_dials(latency=Constant(ms=MODEL_MS))
 
     async def calm(self) -> Drill:
-        """A drill in which nothing breaks: what calm looks like, once every process has warmed up."""
+        """A drill in which nothing breaks: what calm looks like, once every process has warmed up.
+
+        A machine that is busy with everything else may not be calm: then it is tried again.
+        """
         async with Load(self._lab) as load:
             await load.burst(_WARM_UP)
             await drained(self._lab, load.requests)
-        return await run_drill(self._lab, CALM, number=0, delays_ms=self._delays_ms)
+        return await self._calm_until_broken(CALM, number=0)
 
     async def run(self, number: int) -> Drill:
         """Break one part, 1 to 10, and let it heal; returns what was seen, in place of what an earlier run has seen."""
@@ -60,8 +66,16 @@ class Drills:
         return [drill for _, drill in sorted(self._run.items())]
 
     async def eleventh(self) -> Drill:
-        """One more, not among the ten."""
-        return await run_drill(self._lab, ELEVENTH, number=11, delays_ms=self._delays_ms)
+        """One more, not among the ten; tried again if the machine was not calm before it began."""
+        return await self._calm_until_broken(ELEVENTH, number=11)
+
+    async def _calm_until_broken(self, fault: Fault, *, number: int) -> Drill:
+        for _ in range(_TRIES):
+            drill = await run_drill(self._lab, fault, number=number, delays_ms=self._delays_ms)
+            before = [sample for sample in drill.samples if fault is CALM or sample.at_s < drill.broke_s]
+            if all(sample.oldest_open_s < _LATE_S for sample in before):
+                break
+        return drill
 
     @property
     def recoveries(self) -> Chart:
