@@ -27,8 +27,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         chapter="00_start",
         file="labs/broker/depth.py",
-        old="        return Depth(messages=answer.message_count,",
-        new="        return Depth(messages=answer.message_count + 1,",
+        old="return Depth(messages=answer.message_count,",
+        new="return Depth(messages=answer.message_count + 1,",
         told_by='kept = lab.vhost.depth("inbox").messages',
     ),
     Mutant(
